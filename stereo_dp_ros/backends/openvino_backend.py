@@ -1,0 +1,82 @@
+"""OpenVINO: the fastest runtime on a CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import properties
+from openvino.preprocess import ColorFormat, PrePostProcessor
+
+from stereo_dp_ros.core.backend import Backend
+from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.models import Model
+
+__all__ = ["OpenVinoBackend", "create"]
+
+_TYPES = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16}
+
+
+class OpenVinoBackend:
+    """A model compiled for the CPU, once for each size that it meets."""
+
+    name = "openvino"
+    device = "CPU"
+
+    def __init__(self, model: Model, *, precision: str, threads: int | None) -> None:
+        self._core = ov.Core()
+        has_bf16 = "BF16" in self._core.get_property("CPU", properties.device.capabilities())
+        if precision == "bf16" and not has_bf16:
+            raise BackendError("this CPU has no bf16 instructions, expected precision fp32 or auto")
+        self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
+        self._config: dict[str, object] = {
+            properties.hint.inference_precision(): _TYPES[self.precision],
+            properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
+        }
+        if threads is not None:
+            self._config[properties.inference_num_threads()] = threads
+        try:
+            self._network = _with_image_inputs(self._core.read_model(model.onnx_path))
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO cannot read {model.onnx_path}: {_first_line(error)}") from error
+        self._size: tuple[int, ...] = ()
+        self._request: ov.InferRequest | None = None
+
+    def infer(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `core.backend.Backend`. A size other than the last pair's compiles the network again."""
+        try:
+            if self._request is None or left.shape != self._size:
+                self._request = self._compile(left.shape)
+                self._size = left.shape
+            result = self._request.infer({"left": left[None], "right": right[None]}, share_inputs=True)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
+        return result["disparity"][0, 0].copy(), result["confidence"][0, 0].copy()
+
+    def _compile(self, shape: tuple[int, ...]) -> ov.InferRequest:
+        # A fixed size runs faster than a dynamic one; a camera seldom changes its own.
+        network = self._network.clone()
+        network.reshape({"left": [1, *shape], "right": [1, *shape]})
+        return self._core.compile_model(network, "CPU", self._config).create_infer_request()
+
+
+def create(model: Model, *, precision: str, threads: int | None) -> Backend:
+    """Load `model`; called by `backends.create_backend`."""
+    return OpenVinoBackend(model, precision=precision, threads=threads)
+
+
+def _with_image_inputs(network: ov.Model) -> ov.Model:
+    """The network taking uint8 NHWC, so that conversion and transposition run inside the compiled graph."""
+    steps = PrePostProcessor(network)
+    for name in ("left", "right"):
+        tensor = steps.input(name).tensor()
+        tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.RGB)
+        steps.input(name).model().set_layout(ov.Layout("NCHW"))
+    return steps.build()
+
+
+def _first_line(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

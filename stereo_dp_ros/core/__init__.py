@@ -1,0 +1,1 @@
+"""The algorithm, numpy in and numpy out. Imports neither ROS nor a network runtime."""
