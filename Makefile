@@ -1,0 +1,84 @@
+# make demo     .venv without torch, then the main job: demo_out/report.html and report.json
+# make test     the same .venv with torch and the test tools, then every test
+# make lint     ruff and mypy
+# make colcon   colcon build in a temporary folder; the built node answers a real pair
+# make clean    removes .venv, .venv-colcon and demo_out
+#
+# Variables: PYTHON (default python3, 3.10 or newer), VENV (.venv), OUT (demo_out), PYTEST_ARGS,
+# TORCH_INDEX (a package index that has CPU builds of torch; empty: pip's own configuration decides).
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= demo_out
+PYTEST_ARGS ?=
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+STAMPS := $(VENV)/.stamps
+COLCON_VENV := $(VENV)-colcon
+
+# A sourced ROS 2 installation is used as it is; otherwise rclpy comes from wheels. The two do not mix.
+ifneq ($(and $(ROS_DISTRO),$(AMENT_PREFIX_PATH)),)
+ROS := installed
+VENV_OPTIONS := --system-site-packages
+ROS_REQUIREMENTS := -c requirements/ros-installed.txt
+else
+ROS := wheels
+VENV_OPTIONS :=
+ROS_REQUIREMENTS := -r requirements/ros-wheels.txt
+endif
+
+# rclpy does not start where it cannot write its log, as with HOME missing.
+export ROS_LOG_DIR ?= $(abspath $(VENV))/ros_log
+# A sourced ROS brings pytest plugins written for older versions of pytest.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
+
+.PHONY: help demo test lint colcon clean
+help:
+	@sed -n 's/^# //p' Makefile | head -8
+
+demo: $(STAMPS)/runtime
+	$(BIN)/stereo-dp demo --out $(OUT)
+
+test: $(STAMPS)/test
+	$(BIN)/python -m pytest -p pytest_timeout $(PYTEST_ARGS)
+
+lint: $(STAMPS)/test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+colcon: $(STAMPS)/runtime $(COLCON_VENV)/.stamp
+	.ci/colcon $(BIN) $(COLCON_VENV)/bin
+
+clean:
+	rm -rf $(VENV) $(COLCON_VENV) $(OUT)
+
+$(STAMPS)/venv-$(ROS):
+	@.ci/check-python $(PYTHON) $(ROS)
+	$(PYTHON) -m venv --clear $(VENV_OPTIONS) $(VENV)
+	$(PIP) --upgrade 'pip>=24'
+	mkdir -p $(STAMPS)
+	touch $@
+
+# The installation's own OpenCV serves its cv_bridge too: a second one is not put before it.
+$(STAMPS)/runtime: $(STAMPS)/venv-$(ROS) requirements/runtime.txt requirements/demo.txt requirements/ros-wheels.txt \
+		requirements/ros-installed.txt setup.py setup.cfg package.xml $(wildcard launch/* config/* config/*/*)
+	if [ $(ROS) = installed ] && $(BIN)/python -c 'import cv2'; then grep -v '^opencv' requirements/runtime.txt; \
+		else cat requirements/runtime.txt; fi >$(STAMPS)/runtime.txt
+	$(PIP) -r $(STAMPS)/runtime.txt -r requirements/demo.txt $(ROS_REQUIREMENTS)
+	$(PIP) --no-deps --editable .
+	touch $@
+
+$(STAMPS)/test: $(STAMPS)/runtime requirements/torch.txt requirements/test.txt
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r requirements/torch.txt
+	$(PIP) -r requirements/test.txt -r requirements/torch.txt \
+		$(if $(filter installed,$(ROS)),-c requirements/ros-installed.txt)
+	touch $@
+
+$(COLCON_VENV)/.stamp: requirements/colcon.txt
+	@.ci/check-python $(PYTHON) $(ROS)
+	$(PYTHON) -m venv --clear $(COLCON_VENV)
+	$(COLCON_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements/colcon.txt
+	touch $@
