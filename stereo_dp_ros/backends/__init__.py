@@ -78,7 +78,7 @@ def load_estimator(
     threads: int | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> StereoEstimator:
-    """An estimator from names: a shipped model or the path of a manifest, and a backend. See the parts for errors."""
+    """An estimator from names; for the parameters and errors see `load_model` and `create_backend`."""
     loaded = load_model(model)
     runtime = create_backend(backend, loaded, precision=precision, threads=threads)
     return StereoEstimator(loaded, runtime, input_size=input_size)

@@ -72,7 +72,7 @@ class StereoCalibration:
                 raise CalibrationError(f"P of the {side} camera has a value that is not finite")
             if not matrix.any():
                 raise CalibrationError(
-                    f"P of the {side} camera is all zeros, expected a rectified projection (is it calibrated?)"
+                    f"P of the {side} camera is all zeros, expected a projection (is it calibrated?)"
                 )
             if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
                 raise CalibrationError(
@@ -88,8 +88,8 @@ class StereoCalibration:
             )
         if baseline_m < 0:
             raise CalibrationError(
-                f"P[3] is {left[0, 3]:g} left and {right[0, 3]:g} right, expected the right one to be smaller "
-                "(are left and right swapped?)"
+                f"P[3] is {left[0, 3]:g} left and {right[0, 3]:g} right, "
+                "expected the right one to be smaller (are left and right swapped?)"
             )
         return cls(
             width_px=width_px,

@@ -1,4 +1,4 @@
-"""The errors that this package raises on bad input. Each message is one line: what was found, what was expected."""
+"""Errors on bad input. Each message is one line: what was found, what was expected."""
 
 from __future__ import annotations
 

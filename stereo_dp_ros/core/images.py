@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,14 +14,13 @@ from stereo_dp_ros.core.errors import DataError, ImageError
 __all__ = [
     "colorize_disparity",
     "read_disparity",
-    "read_ground_truth",
     "read_image",
     "write_disparity",
     "write_image",
     "write_ply",
 ]
 
-_GROUND_TRUTH_SCALE = 256.0  # as KITTI stores disparity in 16-bit PNG
+_PNG_SCALE = 256.0  # as KITTI stores disparity in 16-bit PNG
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -47,14 +47,6 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     _encode(path, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
-def read_ground_truth(path: str | Path) -> NDArray[np.float32]:
-    """Ground-truth disparity, float32 (H, W) in px, from uint16 PNG × 256 (0 = none) or PFM (inf = none).
-
-    NaN where there is no ground truth.
-    """
-    return read_disparity(path)
-
-
 def read_disparity(path: str | Path) -> NDArray[np.float32]:
     """Disparity, float32 (H, W) in px with NaN for none, from a .png (uint16 × 256), .pfm or .npy file."""
     if Path(path).suffix == ".npy":
@@ -62,10 +54,11 @@ def read_disparity(path: str | Path) -> NDArray[np.float32]:
     array = _decode(path, cv2.IMREAD_UNCHANGED)
     if array.ndim != 2 or array.dtype not in (np.uint16, np.float32):
         raise DataError(
-            f"{path}: is {array.dtype} with shape {array.shape}, expected one channel of uint16 (px × 256) or float32"
+            f"{path}: is {array.dtype} with shape {array.shape}, "
+            "expected one channel of uint16 (px × 256) or float32"
         )
     if array.dtype == np.uint16:
-        disparity = array.astype(np.float32) / np.float32(_GROUND_TRUTH_SCALE)
+        disparity = array.astype(np.float32) / np.float32(_PNG_SCALE)
         disparity[array == 0] = np.nan
     else:
         disparity = array.copy()
@@ -74,13 +67,13 @@ def read_disparity(path: str | Path) -> NDArray[np.float32]:
 
 
 def write_disparity(path: str | Path, disparity_px: NDArray[np.float32]) -> None:
-    """Write disparity in the form of the suffix: .png (uint16 × 256, 0 unknown), .pfm (inf unknown), .npy (NaN).
+    """Write disparity as .png (uint16 × 256, 0 unknown), .pfm (inf unknown) or .npy (NaN unknown).
 
     A known disparity under 1/256 px is stored as 1 in the PNG, so that it does not read as unknown.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".png":
-        steps = np.rint(np.nan_to_num(disparity_px, nan=0.0) * _GROUND_TRUTH_SCALE)
+        steps = np.rint(np.nan_to_num(disparity_px, nan=0.0) * _PNG_SCALE)
         stored = np.clip(steps, 1, np.iinfo(np.uint16).max).astype(np.uint16)
         stored[np.isnan(disparity_px)] = 0
         _encode(path, stored)
@@ -108,7 +101,8 @@ def write_ply(path: str | Path, points_m: NDArray[np.float32], rgb: NDArray[np.u
         vertices[name] = rgb[known, index]
     properties = [f"property float {n}" for n in "xyz"]
     properties += [f"property uchar {n}" for n in ("red", "green", "blue")]
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {vertices.size}", *properties, "end_header"]
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {vertices.size}"]
+    header += [*properties, "end_header"]
     try:
         Path(path).write_bytes(("\n".join(header) + "\n").encode("ascii") + vertices.tobytes())
     except OSError as error:
@@ -125,7 +119,7 @@ def colorize_disparity(disparity_px: NDArray[np.float32], min_px: float, max_px:
     return colored
 
 
-def _decode(path: str | Path, flags: int) -> NDArray[np.generic]:
+def _decode(path: str | Path, flags: int) -> NDArray[Any]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -136,7 +130,7 @@ def _decode(path: str | Path, flags: int) -> NDArray[np.generic]:
     return image
 
 
-def _encode(path: str | Path, image: NDArray[np.generic]) -> None:
+def _encode(path: str | Path, image: NDArray[Any]) -> None:
     suffix = Path(path).suffix
     try:
         done, content = cv2.imencode(suffix, image)

@@ -27,8 +27,8 @@ def disparity_metrics(
     Returns
     -------
     metrics
-        `epe`: mean absolute error in px over the answered pixels (NaN if none is). `bad_n`: percentage with an
-        error above n px. `d1_all`: percentage with an error above 3 px and above 5 % of the true disparity
+        `epe`: mean absolute error in px over the answered pixels (NaN if none is). `bad_n`: percentage with
+        an error above n px. `d1_all`: percentage with an error above 3 px and above 5 % of the true disparity
         (Menze & Geiger 2015). `density`: percentage answered. A pixel without an answer is bad at every n.
 
     Raises
@@ -38,7 +38,8 @@ def disparity_metrics(
     """
     if disparity_px.shape != ground_truth_px.shape:
         raise DataError(
-            f"disparity is {_size(disparity_px)} and ground truth {_size(ground_truth_px)}, expected the same size"
+            f"disparity is {_size(disparity_px)} and ground truth {_size(ground_truth_px)}, "
+            "expected the same size"
         )
     labelled = np.isfinite(ground_truth_px)
     if not labelled.any():

@@ -77,7 +77,9 @@ class Model:
         for name in self.manifest.files:
             if name.endswith(suffix):
                 return self.directory / name
-        raise ModelError(f"model {self.name} has no {suffix} file, its manifest lists {_listed(self.manifest.files)}")
+        raise ModelError(
+            f"model {self.name} has no {suffix} file, its manifest lists {_listed(self.manifest.files)}"
+        )
 
 
 def list_models() -> list[str]:
@@ -113,7 +115,7 @@ def read_manifest(path: Path) -> Manifest:
     required = ("name", "size_multiple", "max_disparity_px", "files")
     missing = [key for key in required if not isinstance(content, dict) or key not in content]
     if missing:
-        raise ModelError(f"{path}: lacks {', '.join(missing)}, expected a manifest with {', '.join(required)}")
+        raise ModelError(f"{path}: lacks {', '.join(missing)}, expected at least {', '.join(required)}")
     if not isinstance(content["files"], dict) or not any(str(n).endswith(".onnx") for n in content["files"]):
         raise ModelError(f"{path}: files lists no .onnx, expected {{file name: SHA-256}}")
     for key in ("size_multiple", "max_disparity_px"):

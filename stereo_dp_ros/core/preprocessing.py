@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,18 +62,18 @@ class Preprocessing:
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A uint8 (H, W) or (H, W, 3) image as contiguous RGB at `padded_size`."""
+        fitted: NDArray[Any] = image
         if image.ndim == 2:
-            image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+            fitted = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         if self.network_size != self.image_size:
             shrinks = self.network_size[0] < self.image_size[0]
-            image = cv2.resize(
-                image, self.network_size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            )
+            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            fitted = cv2.resize(fitted, self.network_size, interpolation=interpolation)
         right = self.padded_size[0] - self.network_size[0]
         bottom = self.padded_size[1] - self.network_size[1]
         if right or bottom:
-            image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        return np.ascontiguousarray(image)
+            fitted = cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(fitted, np.uint8)
 
     def invert_disparity(self, disparity_px: NDArray[np.float32]) -> NDArray[np.float32]:
         """Disparity at `padded_size` as disparity at `image_size`, in that image's pixels."""

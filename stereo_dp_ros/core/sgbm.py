@@ -22,8 +22,8 @@ class Sgbm:
     """`sgbm`: colour, block 5, MODE_SGBM. `sgbm-tuned`: gray, block 3, preFilterCap 63, MODE_HH.
 
     Both: P1 = 8·c·block² and P2 = 32·c·block² for c channels, uniqueness 10, speckle 100/2, disp12MaxDiff 1
-    (Hirschmüller 2008 for the method, OpenCV's documentation for the penalties). The images are extended to the
-    left by their first column, since OpenCV leaves the first `num_disparities` columns unanswered.
+    (Hirschmüller 2008 for the method, OpenCV's documentation for the penalties). The images are extended to
+    the left by their first column, since OpenCV leaves the first `num_disparities` columns unanswered.
     """
 
     def __init__(self, method: str = "sgbm", num_disparities: int = 192) -> None:

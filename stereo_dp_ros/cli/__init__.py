@@ -1,0 +1,1 @@
+"""The `stereo-dp` command: thin commands over the other rooms."""

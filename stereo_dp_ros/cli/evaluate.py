@@ -1,0 +1,92 @@
+"""`stereo-dp evaluate`: score a model or SGBM on pairs with ground truth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from stereo_dp_ros.cli.options import add_model_options, estimator_from
+from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.evaluation import Method, score_pairs, set_rows
+from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.core.sgbm import SGBM_METHODS, Sgbm
+
+__all__ = ["add_arguments", "run"]
+
+_COLUMNS = ("epe", "bad_1", "bad_2", "bad_3", "d1_all", "density", "ms")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("pairs", help="folder in the layout PAIRS/<set>/<scene>/{im0,im1,disp0}.png")
+    parser.add_argument(
+        "--method", choices=("model", *SGBM_METHODS), default="model", help="SGBM is scored with holes filled"
+    )
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write JSON; without FILE to stdout and nothing else",
+    )
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    pairs = find_pairs(arguments.pairs)
+    method, header = _method(arguments)
+    scores = []
+    progress = tqdm(total=len(pairs), unit="pair", disable=not sys.stderr.isatty(), leave=False)
+    with progress:
+        for score in score_pairs(method, pairs, fill=arguments.method != "model"):
+            scores.append(score)
+            progress.update()
+    report = {**header, "scenes": [score.row() for score in scores], "sets": set_rows(scores)}
+    if arguments.json != "-":
+        _print_table(report)
+    if arguments.json:
+        _write_json(arguments.json, report)
+    return 0
+
+
+def _method(arguments: argparse.Namespace) -> tuple[Method, dict[str, Any]]:
+    if arguments.method != "model":
+        matcher = Sgbm(arguments.method)
+        return matcher.infer, {"model": arguments.method, "backend": "opencv", "precision": "int16"}
+    estimator = estimator_from(arguments)
+    backend = estimator.backend
+    return estimator.infer, {
+        "model": estimator.model.name,
+        "backend": backend.name,
+        "precision": backend.precision,
+    }
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    print(f"{report['model']} on {report['backend']} {report['precision']}")
+    print(f"{'':38}" + "".join(f"{name:>9}" for name in _COLUMNS))
+    for row in report["scenes"]:
+        _print_row(f"{row['set']}/{row['scene']}", row)
+    for row in report["sets"]:
+        _print_row(f"{row['name']}, mean of {row['scenes']}", row)
+
+
+def _print_row(label: str, row: dict[str, Any]) -> None:
+    print(f"{label:38}" + "".join(f"{row[name]:9.2f}" for name in _COLUMNS))
+
+
+def _write_json(path: str, report: dict[str, Any]) -> None:
+    text = json.dumps(report, indent=1)
+    if path == "-":
+        print(text)
+        return
+    try:
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error

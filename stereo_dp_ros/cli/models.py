@@ -1,0 +1,72 @@
+"""`stereo-dp models`: what can be run here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from stereo_dp_ros.backends import BACKENDS, backend_status
+from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models, load_model
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--backends", action="store_true", help="list the runtimes instead")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    rows = _backend_rows() if arguments.backends else _model_rows()
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    elif arguments.backends:
+        for row in rows:
+            print(f"{row['name']:14} {'works' if row['reason'] is None else row['reason']}")
+    else:
+        for row in rows:
+            _print_model(row)
+    return 0
+
+
+def _backend_rows() -> list[dict[str, Any]]:
+    return [
+        {"name": info.name, "precisions": info.precisions, "reason": backend_status(info)}
+        for info in BACKENDS
+    ]
+
+
+def _model_rows() -> list[dict[str, Any]]:
+    rows = []
+    for name in list_models():
+        manifest = load_model(name).manifest
+        rows.append(
+            {
+                "name": name,
+                "default": name == DEFAULT_MODEL,
+                "parameters": manifest.parameters,
+                "macs_640x480": manifest.macs_640x480,
+                "max_disparity_px": manifest.max_disparity_px,
+                "training": dict(manifest.training),
+                "metrics": dict(manifest.metrics),
+            }
+        )
+    return rows
+
+
+def _print_model(row: dict[str, Any]) -> None:
+    size = f"{row['parameters'] / 1e6:.2f} M parameters, {row['macs_640x480'] / 1e9:.1f} GMAC at 640x480"
+    name = f"{row['name']} (default)" if row["default"] else row["name"]
+    print(f"{name}: {size}, up to {row['max_disparity_px']:g} px")
+    training = row["training"]
+    if training:
+        print(
+            f"  trained on {training.get('data')}: {training.get('samples')} samples, "
+            f"{training.get('seconds')} s on {training.get('device')}, {training.get('date')}"
+        )
+    for name, figures in row["metrics"].items():
+        if isinstance(figures, dict) and "bad_2" in figures:
+            print(f"  {name}: bad-2.0 {figures['bad_2']:.1f} %, EPE {figures['epe']:.2f} px")

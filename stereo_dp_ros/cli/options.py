@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from stereo_dp_ros.backends import load_estimator
+from stereo_dp_ros.core.estimator import StereoEstimator
+
+__all__ = ["add_model_options", "estimator_from", "positive_int", "size"]
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add --model, --backend, --precision, --threads and --inference-size."""
+    parser.add_argument(
+        "--model", default="default", help="a shipped model, or the path of a manifest (.json)"
+    )
+    parser.add_argument(
+        "--backend", default="auto", help="auto, openvino, onnxruntime (default: %(default)s)"
+    )
+    parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
+    parser.add_argument("--threads", type=positive_int, help="CPU threads (default: the runtime's choice)")
+    parser.add_argument(
+        "--inference-size", type=size, metavar="WxH", help="the network's working size (default: the images')"
+    )
+
+
+def estimator_from(arguments: argparse.Namespace) -> StereoEstimator:
+    """The estimator that the shared options ask for."""
+    return load_estimator(
+        arguments.model,
+        arguments.backend,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        input_size=arguments.inference_size,
+    )
+
+
+def positive_int(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """WxH as (width, height) in px."""
+    width, separator, height = text.partition("x")
+    if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected WIDTHxHEIGHT such as 640x480")
+    return int(width), int(height)

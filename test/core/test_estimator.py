@@ -1,0 +1,121 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from stereo_dp_ros.core.errors import BackendError, ImageError
+from stereo_dp_ros.core.estimator import StereoEstimator
+from stereo_dp_ros.core.models import Manifest, Model
+from stereo_dp_ros.core.preprocessing import Preprocessing
+
+
+class FakeBackend:
+    """Answers with a function of the pair; test code."""
+
+    name, precision, device = "fake", "fp32", "CPU"
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.seen = None
+
+    def infer(self, left, right):
+        self.seen = (left.copy(), right.copy())
+        disparity = np.asarray(self.answer(left), np.float32)
+        return disparity, np.full(disparity.shape, 0.5, np.float32)
+
+
+def model(multiple=32, max_disparity=192.0, tmp_path="."):
+    files = {"fake.onnx": "0"}
+    manifest = Manifest(name="fake", size_multiple=multiple, max_disparity_px=max_disparity, files=files)
+    return Model(manifest, tmp_path)
+
+
+def estimator(answer, **options):
+    backend = FakeBackend(answer)
+    return StereoEstimator(model(), backend, **options), backend
+
+
+def noise(shape):
+    return np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+
+
+def test_padding_repeats_the_border_and_comes_off_again():
+    columns = lambda image: np.tile(np.arange(image.shape[1], dtype=np.float32), (image.shape[0], 1))  # noqa: E731
+    subject, backend = estimator(columns)
+    left = noise((45, 70, 3))
+    result = subject.infer(left, left)
+    seen = backend.seen[0]
+    assert seen.shape == (64, 96, 3)
+    np.testing.assert_array_equal(seen[:45, :70], left)
+    np.testing.assert_array_equal(seen[:45, 70:], np.repeat(left[:, 69:70], 26, axis=1))
+    assert result.disparity_px.shape == (45, 70)
+    np.testing.assert_array_equal(result.disparity_px[0], np.arange(70, dtype=np.float32))
+
+
+def test_gray_becomes_three_equal_channels():
+    subject, backend = estimator(lambda image: np.zeros(image.shape[:2]))
+    left = noise((32, 32))
+    subject.infer(left, left)
+    np.testing.assert_array_equal(backend.seen[0], np.repeat(left[..., None], 3, axis=2))
+
+
+def test_disparity_scales_with_the_width_at_another_inference_size():
+    subject, backend = estimator(lambda image: np.full(image.shape[:2], 10.0), input_size=(320, 96))
+    result = subject.infer(noise((480, 640, 3)), noise((480, 640, 3)))
+    assert backend.seen[0].shape == (96, 320, 3)
+    np.testing.assert_array_equal(result.disparity_px, np.full((480, 640), 20.0, np.float32))
+    assert (result.min_disparity_px, result.max_disparity_px) == (0.0, 384.0)
+
+
+def test_no_answer_is_nan_with_confidence_zero():
+    def answer(image):
+        disparity = np.ones(image.shape[:2], np.float32)
+        disparity[0, 0], disparity[0, 1] = np.inf, np.nan
+        return disparity
+
+    subject, _ = estimator(answer)
+    result = subject.infer(noise((32, 32)), noise((32, 32)))
+    assert np.isnan(result.disparity_px[0, :2]).all()
+    assert result.confidence[0, :3].tolist() == [0.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (noise((32, 32, 3)), noise((32, 64, 3)), "left is 32x32 RGB and right is 64x32 RGB"),
+        (noise((32, 32, 3)), noise((32, 32)), "left is 32x32 RGB and right is 32x32 gray"),
+        (noise((32, 32, 4)), noise((32, 32, 4)), r"left image has shape \(32, 32, 4\)"),
+        (noise((32, 32)).astype(np.float32), noise((32, 32)), "dtype float32, expected uint8"),
+        (np.zeros((0, 32), np.uint8), np.zeros((0, 32), np.uint8), "left image is empty"),
+    ],
+)
+def test_unusable_pairs_say_why(left, right, expected):
+    subject, _ = estimator(lambda image: np.zeros(image.shape[:2]))
+    with pytest.raises(ImageError, match=expected):
+        subject.infer(left, right)
+
+
+def test_a_backend_that_answers_in_another_size_is_told():
+    subject, _ = estimator(lambda image: np.zeros((1, 1)))
+    with pytest.raises(BackendError, match=r"returned disparity of shape \(1, 1\), expected \(32, 32\)"):
+        subject.infer(noise((32, 32)), noise((32, 32)))
+
+
+def test_inference_size_under_the_multiple_is_refused():
+    with pytest.raises(ImageError, match="inference size is 16x96, expected at least 32 px"):
+        StereoEstimator(model(), FakeBackend(None), input_size=(16, 96))
+
+
+@pytest.mark.parametrize("size", [(64, 32), (65, 33), (347, 277), (1242, 375), (1, 1)])
+def test_plan_pads_to_the_next_multiple(size):
+    plan = Preprocessing.plan(size, 32)
+    assert all(p % 32 == 0 and 0 <= p - s < 32 for p, s in zip(plan.padded_size, size, strict=True))
+    assert json.dumps(plan.network_size) == json.dumps(size)
+
+
+def test_resized_images_are_what_opencv_makes_of_them():
+    image = noise((100, 200, 3))
+    plan = Preprocessing.plan((200, 100), 32, (96, 64))
+    expected = cv2.resize(image, (96, 64), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(plan.apply(image), expected)

@@ -1,0 +1,87 @@
+import cv2
+import numpy as np
+import pytest
+
+from stereo_dp_ros.core.errors import DataError, ImageError
+from stereo_dp_ros.core.images import (
+    colorize_disparity,
+    read_disparity,
+    read_image,
+    write_disparity,
+    write_image,
+    write_ply,
+)
+
+DISPARITY = np.array([[0.0, 1.5, np.nan], [100.25, 0.00390625, 3.0]], np.float32)
+
+
+@pytest.mark.parametrize("suffix", [".pfm", ".npy"])
+def test_float_formats_keep_every_value(tmp_path, suffix):
+    path = tmp_path / f"d{suffix}"
+    write_disparity(path, DISPARITY)
+    np.testing.assert_array_equal(read_disparity(path), DISPARITY)
+
+
+def test_pfm_rows_go_from_the_bottom_up_as_the_format_says(tmp_path):
+    path = tmp_path / "d.pfm"
+    write_disparity(path, DISPARITY)
+    content = path.read_bytes()
+    header, values = content[: -DISPARITY.nbytes], content[-DISPARITY.nbytes :]
+    assert header.split()[:3] == [b"Pf", b"3", b"2"]
+    byte_order = "<f4" if float(header.split()[3]) < 0 else ">f4"
+    np.testing.assert_array_equal(np.frombuffer(values, byte_order)[:3], DISPARITY[1])
+
+
+def test_png_stores_256ths_and_keeps_zero_apart_from_unknown(tmp_path):
+    path = tmp_path / "d.png"
+    write_disparity(path, DISPARITY)
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert stored.dtype == np.uint16
+    np.testing.assert_array_equal(stored, [[1, 384, 0], [25664, 1, 768]])
+    np.testing.assert_array_equal(np.isnan(read_disparity(path)), np.isnan(DISPARITY))
+
+
+def test_unknown_suffix_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"suffix is \.jpg, expected \.png, \.pfm or \.npy"):
+        write_disparity(tmp_path / "d.jpg", DISPARITY)
+
+
+def test_images_are_rgb_gray_and_eight_bit(tmp_path):
+    rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    write_image(tmp_path / "rgb.png", rgb)
+    np.testing.assert_array_equal(read_image(tmp_path / "rgb.png"), rgb)
+    write_image(tmp_path / "gray.png", rgb[..., 0])
+    np.testing.assert_array_equal(read_image(tmp_path / "gray.png"), rgb[..., 0])
+    cv2.imwrite(str(tmp_path / "deep.png"), np.array([[0x1234, 0xFF00]], np.uint16))
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), [[0x12, 0xFF]])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not an image"])
+def test_an_unreadable_image_is_named(tmp_path, content):
+    path = tmp_path / "broken.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match="broken.png"):
+        read_image(path)
+
+
+def test_an_image_that_is_no_disparity_is_refused(tmp_path):
+    write_image(tmp_path / "gray.png", np.zeros((2, 2), np.uint8))
+    with pytest.raises(DataError, match="is uint8 .* expected one channel of uint16"):
+        read_disparity(tmp_path / "gray.png")
+
+
+def test_colours_run_from_blue_to_red_and_unknown_is_black():
+    colored = colorize_disparity(np.array([[0.0, 10.0, np.nan]], np.float32), 0.0, 10.0)
+    far, near, unknown = colored[0].astype(int)
+    assert near[2] > near[0] and far[0] >= far[2]
+    assert unknown.tolist() == [0, 0, 0]
+
+
+def test_ply_holds_the_finite_points(tmp_path):
+    points = np.array([[[1, 2, 3], [np.nan, np.nan, np.nan]]], np.float32)
+    rgb = np.array([[[10, 20, 30], [0, 0, 0]]], np.uint8)
+    write_ply(tmp_path / "p.ply", points, rgb)
+    header, body = (tmp_path / "p.ply").read_bytes().split(b"end_header\n")
+    assert b"element vertex 1\n" in header
+    assert body == np.array([1, 2, 3], "<f4").tobytes() + bytes([10, 20, 30])
