@@ -68,7 +68,7 @@ $(STAMPS)/runtime: $(STAMPS)/venv-$(ROS) requirements/runtime.txt requirements/d
 	if [ $(ROS) = installed ] && $(BIN)/python -c 'import cv2'; then grep -v '^opencv' requirements/runtime.txt; \
 		else cat requirements/runtime.txt; fi >$(STAMPS)/runtime.txt
 	$(PIP) -r $(STAMPS)/runtime.txt -r requirements/demo.txt $(ROS_REQUIREMENTS)
-	$(PIP) --no-deps --editable .
+	PYTHONWARNINGS=ignore $(PIP) --no-deps --editable .
 	touch $@
 
 $(STAMPS)/test: $(STAMPS)/runtime requirements/torch.txt requirements/test.txt

@@ -22,12 +22,18 @@ def files(folder: str, *patterns: str) -> list[str]:
 
 def share() -> list[tuple[str, list[str]]]:
     """List what goes under share/: the package's index entry, launch files and configurations."""
-    config_folders = ["config", *(str(p.relative_to(HERE)) for p in sorted(HERE.glob("config/*/")) if p.is_dir())]
+    config_folders = [
+        "config",
+        *(str(p.relative_to(HERE)) for p in sorted(HERE.glob("config/*/")) if p.is_dir()),
+    ]
     return [
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch", "*.launch.py")),
-        *((f"share/{PACKAGE}/{folder}", files(folder, "*.yaml", "*.rviz", "*.xml")) for folder in config_folders),
+        *(
+            (f"share/{PACKAGE}/{folder}", files(folder, "*.yaml", "*.rviz", "*.xml"))
+            for folder in config_folders
+        ),
     ]
 
 

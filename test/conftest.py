@@ -1,0 +1,25 @@
+"""Fixtures that every room shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the source tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real pairs, sequences and textures: $STEREO_DP_DATA, or data/ in ../shared; skips without it."""
+    folder = Path(os.environ.get("STEREO_DP_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data folder at {folder} (set STEREO_DP_DATA)")
+    return folder
