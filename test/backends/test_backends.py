@@ -1,0 +1,96 @@
+import importlib.util
+
+import numpy as np
+import pytest
+
+from stereo_dp_ros import backends
+from stereo_dp_ros.backends import BACKENDS, create_backend, load_estimator
+from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.models import list_models, load_model
+from stereo_dp_ros.core.timing import textured_pair
+
+from ..toy_model import write_toy_model
+
+NAMES = [info.name for info in BACKENDS]
+
+
+@pytest.fixture
+def toy(tmp_path):
+    return load_model(write_toy_model(tmp_path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_backend_answers_exactly(toy, name):
+    rng = np.random.default_rng(1)
+    left, right = (rng.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(2))
+    disparity, confidence = create_backend(name, toy, precision="fp32").infer(left, right)
+    assert disparity.dtype == confidence.dtype == np.float32
+    np.testing.assert_allclose(disparity, left.mean(axis=2) / 4, rtol=1e-6)
+    np.testing.assert_allclose(confidence, right.mean(axis=2) / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_may_change_and_answers_do_not_alias(toy, name):
+    backend = create_backend(name, toy, precision="fp32")
+    first, _ = backend.infer(*(np.full((32, 64, 3), 40, np.uint8),) * 2)
+    second, _ = backend.infer(*(np.full((64, 32, 3), 80, np.uint8),) * 2)
+    third, _ = backend.infer(*(np.full((32, 64, 3), 120, np.uint8),) * 2)
+    assert (first == 10).all() and first.shape == (32, 64)
+    assert (second == 20).all() and second.shape == (64, 32)
+    assert (third == 30).all()
+
+
+@pytest.mark.parametrize("model_name", list_models())
+@pytest.mark.parametrize("size", [(640, 480), (347, 277)])
+def test_shipped_models_agree_between_runtimes(model_name, size):
+    left, right = textured_pair(size)
+    answers = [
+        load_estimator(model_name, name, precision="fp32").infer(left, right)
+        for name in ("openvino", "onnxruntime")
+    ]
+    difference = np.abs(answers[0].disparity_px - answers[1].disparity_px)
+    assert np.percentile(difference, 99.9) < 1e-2
+    assert np.abs(answers[0].confidence - answers[1].confidence).mean() < 1e-4
+
+
+def test_auto_takes_the_first_that_is_installed(toy, monkeypatch):
+    assert create_backend("auto", toy).name == "openvino"
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        backends.importlib.util, "find_spec", lambda name: None if name == "openvino" else find_spec(name)
+    )
+    assert create_backend("auto", toy).name == "onnxruntime"
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        BackendError, match="no backend works here: openvino: .*not installed.*; onnxruntime: "
+    ):
+        create_backend("auto", toy)
+
+
+def test_unknown_names_list_what_there_is(toy):
+    with pytest.raises(
+        BackendError, match="no backend is named 'tpu', there are auto, openvino, onnxruntime"
+    ):
+        create_backend("tpu", toy)
+    with pytest.raises(BackendError, match="onnxruntime has no precision 'int4', expected auto, fp32"):
+        create_backend("onnxruntime", toy, precision="int4")
+    with pytest.raises(BackendError, match="threads is 0, expected at least 1"):
+        create_backend("auto", toy, threads=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_is_no_network_is_one_line(tmp_path, name):
+    manifest = write_toy_model(tmp_path)
+    model = load_model(manifest)
+    model.onnx_path.write_bytes(b"not a network")
+    with pytest.raises(BackendError, match="toy.onnx") as caught:
+        create_backend(name, model)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failure_while_running_is_one_line(toy, name):
+    backend = create_backend(name, toy)
+    with pytest.raises(BackendError, match="failed") as caught:
+        backend.infer(np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8))
+    assert "\n" not in str(caught.value)

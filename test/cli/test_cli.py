@@ -1,0 +1,212 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from stereo_dp_ros.cli.main import main
+from stereo_dp_ros.core.images import read_disparity, write_disparity, write_image
+from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models
+
+from ..toy_model import write_toy_model
+
+CALIB = "cam0=[400 0 30; 0 400 20; 0 0 1]\ncam1=[400 0 40; 0 400 20; 0 0 1]\nbaseline=100\n"
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A gray scene in the layout PAIRS/<set>/<scene>; the toy model answers 10 px (left / 4)."""
+    scene = tmp_path / "pairs" / "plain" / "wall"
+    scene.mkdir(parents=True)
+    write_image(scene / "im0.png", np.full((45, 70), 40, np.uint8))
+    write_image(scene / "im1.png", np.full((45, 70), 255, np.uint8))
+    truth = np.full((45, 70), 10.0, np.float32)
+    truth[0] = np.nan
+    truth[1, :35] = 12.5
+    write_disparity(scene / "disp0.png", truth)
+    (scene / "calib.txt").write_text(CALIB)
+    return scene
+
+
+@pytest.fixture
+def toy(tmp_path):
+    return str(write_toy_model(tmp_path))
+
+
+def failing(capsys, *arguments):
+    """Exit code and standard error of a run that should end in one line."""
+    try:
+        code = main([str(a) for a in arguments])
+    except SystemExit as end:
+        code = end.code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1 and "Traceback" not in captured.err
+    return code, captured.err
+
+
+def test_infer_writes_disparity_colour_points_and_json(pair, toy, tmp_path, capsys):
+    out = tmp_path / "d.pfm"
+    arguments = [
+        "infer",
+        pair / "im0.png",
+        pair / "im1.png",
+        "-o",
+        out,
+        "--model",
+        toy,
+        "--precision",
+        "fp32",
+    ]
+    arguments += [
+        "--calib",
+        pair / "calib.txt",
+        "--color",
+        tmp_path / "c.png",
+        "--points",
+        tmp_path / "p.ply",
+    ]
+    assert main([str(a) for a in [*arguments, "--json"]]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["width"], summary["height"], summary["model"]) == (70, 45, "toy")
+    assert summary["disparity_px"] == {"min": 10.0, "median": 10.0, "max": 10.0}
+    assert summary["density"] == 100.0
+    np.testing.assert_array_equal(read_disparity(out), np.full((45, 70), 10.0, np.float32))
+    assert cv2.imread(str(tmp_path / "c.png")).shape == (45, 70, 3)
+    header, body = (tmp_path / "p.ply").read_bytes().split(b"end_header\n")
+    vertices = np.frombuffer(body, [("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    assert vertices.size == 45 * 70
+    # Z = f·B / (d + doffs) = 40 / 20
+    np.testing.assert_array_equal(vertices["xyz"][:, 2], np.full(45 * 70, 2.0, np.float32))
+    np.testing.assert_allclose(vertices["xyz"][0], [(0 - 30) * 2 / 400, (0 - 20) * 2 / 400, 2.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["png", "npy"])
+def test_infer_writes_the_other_formats(pair, toy, tmp_path, suffix):
+    out = tmp_path / f"d.{suffix}"
+    assert main(["infer", f"{pair}/im0.png", f"{pair}/im1.png", "-o", str(out), "--model", toy]) == 0
+    np.testing.assert_allclose(read_disparity(out), 10.0, atol=0.04)
+
+
+def test_evaluate_scores_every_labelled_pixel(pair, toy, tmp_path, capsys):
+    assert main(["evaluate", str(pair.parent.parent), "--model", toy, "--precision", "fp32", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"], report["backend"], report["precision"]) == ("toy", "openvino", "fp32")
+    (scene,) = report["scenes"]
+    assert (scene["set"], scene["scene"]) == ("plain", "wall")
+    assert scene["bad_2"] == pytest.approx(100 * 35 / (44 * 70))
+    assert scene["bad_3"] == 0.0
+    assert scene["epe"] == pytest.approx(2.5 * 35 / (44 * 70))
+    assert scene["density"] == 100.0 and scene["ms"] > 0
+    (row,) = report["sets"]
+    assert (row["name"], row["scenes"], row["epe"]) == ("plain", 1, scene["epe"])
+
+
+def test_evaluate_prints_a_table_and_writes_a_file(pair, toy, tmp_path, capsys):
+    out = tmp_path / "report.json"
+    assert main(["evaluate", str(pair), "--model", toy, "--json", str(out)]) == 0
+    assert "plain/wall" in capsys.readouterr().out
+    assert len(json.loads(out.read_text())["scenes"]) == 1
+
+
+@pytest.mark.parametrize("method", ["sgbm", "sgbm-tuned"])
+def test_sgbm_finds_a_shift_and_counts_its_holes_before_filling(tmp_path, capsys, method):
+    scene = tmp_path / "set" / "noise"
+    scene.mkdir(parents=True)
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (60, 340), dtype=np.uint8), (0, 0), 1.2
+    )
+    write_image(scene / "im0.png", image[:, :320])
+    write_image(scene / "im1.png", image[:, 20:])
+    write_disparity(scene / "disp0.png", np.full((60, 320), 20.0, np.float32))
+    assert main(["evaluate", str(tmp_path), "--method", method, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"], report["backend"]) == (method, "opencv")
+    # The first 20 columns are outside the right view; they are filled from the 21st.
+    assert report["scenes"][0]["bad_1"] < 1.0
+    assert 80 < report["scenes"][0]["density"] < 95
+
+
+def test_models_lists_what_ships(capsys):
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list_models()
+    assert rows[0]["name"] == DEFAULT_MODEL and rows[0]["default"] is True
+    assert all(row["parameters"] > 0 and row["macs_640x480"] > 0 for row in rows)
+    assert main(["models"]) == 0
+    assert DEFAULT_MODEL in capsys.readouterr().out
+
+
+def test_models_tells_which_runtimes_work(capsys):
+    assert main(["models", "--backends", "--json"]) == 0
+    assert {row["name"]: row["reason"] for row in json.loads(capsys.readouterr().out)} == {
+        "openvino": None,
+        "onnxruntime": None,
+    }
+
+
+def test_bench_puts_every_method_in_one_run(toy, capsys):
+    arguments = ["bench", "--size", "160x96", "--rounds", "2", "--threads", "1", "--model", toy, "--json"]
+    assert main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    rows = {(row["method"], row["backend"], row["precision"]): row for row in report["rows"]}
+    assert rows["MODE_SGBM", "opencv", "int16"]["ratio_to_sgbm"] == 1.0
+    assert ("model", "onnxruntime", "fp32") in rows
+    assert rows["model", "openvino", "fp32"]["model"] == "toy"
+    assert all(row["size"] == "160x96" and 0 < row["median_ms"] for row in report["rows"])
+    assert report["threads"] == 1
+
+
+def test_bad_input_is_one_line_and_exit_code_2(pair, toy, tmp_path, capsys):
+    im0, im1, out = pair / "im0.png", pair / "im1.png", tmp_path / "d.pfm"
+    small = tmp_path / "small.png"
+    write_image(small, np.zeros((10, 10), np.uint8))
+    cases = [
+        (["infer", im0, tmp_path / "none.png", "-o", out], "none.png: cannot be read (No such file"),
+        (["infer", im0, pair / "calib.txt", "-o", out], "calib.txt: is no image that can be decoded"),
+        (["infer", im0, small, "-o", out], "left is 70x45 gray and right is 10x10 gray"),
+        (
+            ["infer", im0, im1, "-o", tmp_path / "d.tif", "--model", toy],
+            "suffix is .tif, expected .png, .pfm",
+        ),
+        (["infer", im0, im1, "-o", tmp_path / "no" / "d.pfm", "--model", toy], "cannot be written"),
+        (["infer", im0, im1, "-o", out, "--model", "nope"], "no model is named 'nope', there are"),
+        (["infer", im0, im1, "-o", out, "--model", toy, "--backend", "nope"], "no backend is named 'nope'"),
+        (["infer", im0, im1, "-o", out, "--points", "p.ply"], "--points needs --calib"),
+        (["infer", im0, im1], "the following arguments are required: -o/--output"),
+        (["evaluate", tmp_path / "none"], "none: no such folder"),
+        (["evaluate", tmp_path / "pairs", "--method", "nope"], "invalid choice: 'nope'"),
+        (["bench", "--size", "640"], "'640', expected WIDTHxHEIGHT"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        ([], "required: COMMAND"),
+    ]
+    for arguments, expected in cases:
+        code, text = failing(capsys, *arguments)
+        assert (code, expected in text) == (2, True), text
+
+
+def test_a_scene_that_lacks_a_file_is_named(pair, toy, capsys):
+    (pair / "disp0.png").unlink()
+    code, text = failing(capsys, "evaluate", pair.parent.parent, "--model", toy)
+    assert code == 2 and f"{pair}: lacks disp0.png or disp0.pfm" in text
+    shutil.copy(pair / "calib.txt", pair / "disp0.png")
+    code, text = failing(capsys, "evaluate", pair.parent.parent, "--model", toy)
+    assert code == 2 and "disp0.png: is no image" in text
+
+
+def test_every_real_pair_can_be_inferred(data_folder, tmp_path, capsys):
+    for folder in sorted((data_folder / "pairs").glob("*/*")):
+        out = tmp_path / "d.pfm"
+        assert main(["infer", f"{folder}/im0.png", f"{folder}/im1.png", "-o", str(out), "--json"]) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert read_disparity(out).shape == (summary["height"], summary["width"])
+
+
+def test_help_names_every_command():
+    run = subprocess.run(
+        [sys.executable, "-m", "stereo_dp_ros.cli.main", "--help"], capture_output=True, text=True, check=True
+    )
+    assert all(name in run.stdout for name in ("infer", "evaluate", "models", "bench", "demo"))
