@@ -12,7 +12,7 @@ def write_toy_model(folder, name="toy", size_multiple=32, max_disparity_px=192.0
     image = [1, 3, "height", "width"]
     single = [1, 1, "height", "width"]
     nodes = []
-    for source, divisor, result in (("left", 4.0, "disparity"), ("right", 255.0, "confidence")):
+    for source, result in (("left", "disparity"), ("right", "confidence")):
         nodes += [
             helper.make_node("ReduceMean", [source], [f"{source}_mean"], axes=[1], keepdims=1),
             helper.make_node("Div", [f"{source}_mean", f"{source}_divisor"], [result]),

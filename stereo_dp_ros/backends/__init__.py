@@ -40,9 +40,7 @@ def backend_status(info: BackendInfo) -> str | None:
     return None
 
 
-def create_backend(
-    name: str, model: Model, *, precision: str = "auto", threads: int | None = None
-) -> Backend:
+def create_backend(name: str, model: Model, *, precision: str = "auto", threads: int | None = None) -> Backend:
     """Load `model` into the runtime `name`.
 
     Parameters

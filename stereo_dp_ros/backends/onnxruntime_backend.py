@@ -26,9 +26,7 @@ class OnnxRuntimeBackend:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            self._session = ort.InferenceSession(
-                str(model.onnx_path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = ort.InferenceSession(str(model.onnx_path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no base class but Exception
             raise BackendError(f"ONNX Runtime cannot load {model.onnx_path}: {_first_line(error)}") from error
 

@@ -43,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=size, metavar="WxH", default=(640, 480), help="default: 640x480")
     parser.add_argument("--model", action="append", help="may be given again (default: all that ship)")
     parser.add_argument("--rounds", type=positive_int, default=15, help="counted ones (default: %(default)s)")
-    parser.add_argument(
-        "--threads", type=positive_int, default=os.cpu_count() or 1, help="default: all cores"
-    )
+    parser.add_argument("--threads", type=positive_int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -98,9 +96,7 @@ def _opencv_entries(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> list[_
     ]
 
 
-def _model_entries(
-    names: list[str], left: NDArray[np.uint8], right: NDArray[np.uint8], threads: int
-) -> list[_Entry]:
+def _model_entries(names: list[str], left: NDArray[np.uint8], right: NDArray[np.uint8], threads: int) -> list[_Entry]:
     entries = []
     for name in names:
         for info in BACKENDS:
@@ -124,9 +120,7 @@ def _model_entries(
     return entries
 
 
-def _rows(
-    entries: list[_Entry], times: list[list[float]], image_size: tuple[int, int]
-) -> list[dict[str, Any]]:
+def _rows(entries: list[_Entry], times: list[list[float]], image_size: tuple[int, int]) -> list[dict[str, Any]]:
     medians = [float(np.median(values)) for values in times]
     reference = next(m for entry, m in zip(entries, medians, strict=True) if entry.method == _REFERENCE)
     return [

@@ -33,10 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _backend_rows() -> list[dict[str, Any]]:
-    return [
-        {"name": info.name, "precisions": info.precisions, "reason": backend_status(info)}
-        for info in BACKENDS
-    ]
+    return [{"name": info.name, "precisions": info.precisions, "reason": backend_status(info)} for info in BACKENDS]
 
 
 def _model_rows() -> list[dict[str, Any]]:

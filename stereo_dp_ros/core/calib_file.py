@@ -31,9 +31,7 @@ def read_calib_file(path: str | Path, image_size: tuple[int, int] | None = None)
     entries = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", text, flags=re.MULTILINE))
     missing = [key for key in ("cam0", "cam1", "baseline") if key not in entries]
     if missing:
-        raise CalibrationError(
-            f"{path}: lacks {', '.join(missing)}, expected Middlebury's keys cam0, cam1, baseline"
-        )
+        raise CalibrationError(f"{path}: lacks {', '.join(missing)}, expected Middlebury's keys cam0, cam1, baseline")
     left, right = (_matrix(path, key, entries[key]) for key in ("cam0", "cam1"))
     width, height = _size(path, entries, image_size)
     return StereoCalibration(
@@ -53,8 +51,7 @@ def _size(path: str | Path, entries: dict[str, str], image_size: tuple[int, int]
         found = tuple(int(_numbers(path, key, entries[key], 1)[0]) for key in ("width", "height"))
         if image_size is not None and found != image_size:
             raise CalibrationError(
-                f"{path}: is for {found[0]}x{found[1]}, "
-                f"expected {image_size[0]}x{image_size[1]} as the images are"
+                f"{path}: is for {found[0]}x{found[1]}, expected {image_size[0]}x{image_size[1]} as the images are"
             )
         return found[0], found[1]
     if image_size is None:

@@ -104,9 +104,7 @@ class StereoCalibration:
 
     def to_projections(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The pair's 3×4 projection matrices, left and right, in px and px·m."""
-        left = np.array(
-            [[self.fx_px, 0, self.cx_left_px, 0], [0, self.fy_px, self.cy_px, 0], [0, 0, 1, 0]], np.float64
-        )
+        left = np.array([[self.fx_px, 0, self.cx_left_px, 0], [0, self.fy_px, self.cy_px, 0], [0, 0, 1, 0]], np.float64)
         right = left.copy()
         right[0, 2] = self.cx_right_px
         right[0, 3] = -self.fx_px * self.baseline_m

@@ -63,8 +63,7 @@ class StereoEstimator:
         inferred = time.perf_counter()
         if disparity.shape != network_left.shape[:2]:
             raise BackendError(
-                f"{self.backend.name} returned disparity of shape {disparity.shape}, "
-                f"expected {network_left.shape[:2]}"
+                f"{self.backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
             )
         disparity_px = plan.invert_disparity(disparity)
         confidence = plan.invert_confidence(confidence)

@@ -54,8 +54,7 @@ def read_disparity(path: str | Path) -> NDArray[np.float32]:
     array = _decode(path, cv2.IMREAD_UNCHANGED)
     if array.ndim != 2 or array.dtype not in (np.uint16, np.float32):
         raise DataError(
-            f"{path}: is {array.dtype} with shape {array.shape}, "
-            "expected one channel of uint16 (px × 256) or float32"
+            f"{path}: is {array.dtype} with shape {array.shape}, expected one channel of uint16 (px × 256) or float32"
         )
     if array.dtype == np.uint16:
         disparity = array.astype(np.float32) / np.float32(_PNG_SCALE)

@@ -14,9 +14,7 @@ __all__ = ["METRIC_NAMES", "disparity_metrics", "mean_metrics"]
 METRIC_NAMES = ("epe", "bad_1", "bad_2", "bad_3", "d1_all", "density")
 
 
-def disparity_metrics(
-    disparity_px: NDArray[np.float32], ground_truth_px: NDArray[np.float32]
-) -> dict[str, float]:
+def disparity_metrics(disparity_px: NDArray[np.float32], ground_truth_px: NDArray[np.float32]) -> dict[str, float]:
     """Errors over every pixel with ground truth.
 
     Parameters
@@ -38,8 +36,7 @@ def disparity_metrics(
     """
     if disparity_px.shape != ground_truth_px.shape:
         raise DataError(
-            f"disparity is {_size(disparity_px)} and ground truth {_size(ground_truth_px)}, "
-            "expected the same size"
+            f"disparity is {_size(disparity_px)} and ground truth {_size(ground_truth_px)}, expected the same size"
         )
     labelled = np.isfinite(ground_truth_px)
     if not labelled.any():

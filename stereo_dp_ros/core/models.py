@@ -77,9 +77,7 @@ class Model:
         for name in self.manifest.files:
             if name.endswith(suffix):
                 return self.directory / name
-        raise ModelError(
-            f"model {self.name} has no {suffix} file, its manifest lists {_listed(self.manifest.files)}"
-        )
+        raise ModelError(f"model {self.name} has no {suffix} file, its manifest lists {_listed(self.manifest.files)}")
 
 
 def list_models() -> list[str]:

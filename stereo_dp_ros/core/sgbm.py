@@ -84,7 +84,5 @@ def fill_holes(disparity_px: NDArray[np.float32]) -> NDArray[np.float32]:
     before = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
     after = np.minimum.accumulate(np.where(known, columns, width)[:, ::-1], axis=1)[:, ::-1]
     padded = np.pad(np.where(known, disparity_px, np.inf), ((0, 0), (1, 1)), constant_values=np.inf)
-    filled = np.minimum(
-        np.take_along_axis(padded, before + 1, axis=1), np.take_along_axis(padded, after + 1, axis=1)
-    )
+    filled = np.minimum(np.take_along_axis(padded, before + 1, axis=1), np.take_along_axis(padded, after + 1, axis=1))
     return np.where(np.isfinite(filled), filled, 0).astype(np.float32)

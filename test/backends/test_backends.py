@@ -45,8 +45,7 @@ def test_sizes_may_change_and_answers_do_not_alias(toy, name):
 def test_shipped_models_agree_between_runtimes(model_name, size):
     left, right = textured_pair(size)
     answers = [
-        load_estimator(model_name, name, precision="fp32").infer(left, right)
-        for name in ("openvino", "onnxruntime")
+        load_estimator(model_name, name, precision="fp32").infer(left, right) for name in ("openvino", "onnxruntime")
     ]
     difference = np.abs(answers[0].disparity_px - answers[1].disparity_px)
     assert np.percentile(difference, 99.9) < 1e-2
@@ -61,16 +60,12 @@ def test_auto_takes_the_first_that_is_installed(toy, monkeypatch):
     )
     assert create_backend("auto", toy).name == "onnxruntime"
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        BackendError, match="no backend works here: openvino: .*not installed.*; onnxruntime: "
-    ):
+    with pytest.raises(BackendError, match="no backend works here: openvino: .*not installed.*; onnxruntime: "):
         create_backend("auto", toy)
 
 
 def test_unknown_names_list_what_there_is(toy):
-    with pytest.raises(
-        BackendError, match="no backend is named 'tpu', there are auto, openvino, onnxruntime"
-    ):
+    with pytest.raises(BackendError, match="no backend is named 'tpu', there are auto, openvino, onnxruntime"):
         create_backend("tpu", toy)
     with pytest.raises(BackendError, match="onnxruntime has no precision 'int4', expected auto, fp32"):
         create_backend("onnxruntime", toy, precision="int4")
@@ -88,9 +83,9 @@ def test_a_file_that_is_no_network_is_one_line(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_failure_while_running_is_one_line(toy, name):
+@pytest.mark.parametrize(("name", "shape"), [("openvino", (32, 32)), ("onnxruntime", (32, 32, 4))])
+def test_a_failure_while_running_is_one_line(toy, name, shape):
     backend = create_backend(name, toy)
     with pytest.raises(BackendError, match="failed") as caught:
-        backend.infer(np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8))
+        backend.infer(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
     assert "\n" not in str(caught.value)

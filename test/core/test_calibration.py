@@ -11,9 +11,7 @@ def projection(fx=500.0, fy=500.0, cx=320.0, cy=240.0, tx=0.0):
 
 
 def test_projections_give_focal_length_baseline_and_doffs():
-    calibration = StereoCalibration.from_projections(
-        projection(cx=310.0), projection(cx=330.0, tx=-60.0), 640, 480
-    )
+    calibration = StereoCalibration.from_projections(projection(cx=310.0), projection(cx=330.0, tx=-60.0), 640, 480)
     assert calibration == StereoCalibration(640, 480, 500.0, 500.0, 310.0, 330.0, 240.0, 0.12)
     assert calibration.doffs_px == 20.0
 
