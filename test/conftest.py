@@ -18,7 +18,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The folder of real pairs, sequences and textures: $STEREO_DP_DATA, or data/ in ../shared; skips without it."""
+    """Real pairs, sequences and textures: $STEREO_DP_DATA, or ../shared/data; skips where there is none."""
     folder = Path(os.environ.get("STEREO_DP_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no data folder at {folder} (set STEREO_DP_DATA)")

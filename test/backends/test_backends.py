@@ -8,8 +8,7 @@ from stereo_dp_ros.backends import BACKENDS, create_backend, load_estimator
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import list_models, load_model
 from stereo_dp_ros.core.timing import textured_pair
-
-from ..toy_model import write_toy_model
+from toy_model import write_toy_model
 
 NAMES = [info.name for info in BACKENDS]
 

@@ -10,8 +10,7 @@ import pytest
 from stereo_dp_ros.cli.main import main
 from stereo_dp_ros.core.images import read_disparity, write_disparity, write_image
 from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models
-
-from ..toy_model import write_toy_model
+from toy_model import write_toy_model
 
 CALIB = "cam0=[400 0 30; 0 400 20; 0 0 1]\ncam1=[400 0 40; 0 400 20; 0 0 1]\nbaseline=100\n"
 
