@@ -25,9 +25,7 @@ _SUPERSAMPLING = 2
 _LIGHT = np.array((-0.45, -0.80, -0.40)) / np.linalg.norm((-0.45, -0.80, -0.40))  # towards the light
 _AMBIENT = 0.58
 _NEAR_M = 0.05
-_ANISOTROPY = (
-    0.7  # how far a foreshortened footprint is taken by its long side (1) and not by its short one (0)
-)
+_ANISOTROPY = 0.7  # how far a foreshortened footprint is taken by its long side (1) and not by its short one (0)
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,7 @@ class Courtyard:
         surfaces = _seen_from_camera(self._surfaces(time_s), progress)
         noise = np.random.default_rng((self.seed, round(time_s * 1e6)))
         left, right = (
-            self._with_noise(render_image(surfaces, self.calibration, side), noise)
-            for side in ("left", "right")
+            self._with_noise(render_image(surfaces, self.calibration, side), noise) for side in ("left", "right")
         )
         return StereoFrame(left, right, render_disparity(surfaces, self.calibration))
 
@@ -167,8 +166,8 @@ def plane_scene(
 ) -> StereoFrame:
     """A textured plane that fills both images, without noise.
 
-    The plane is Z = depth_m + slope_x·X + slope_y·Y in the left optical frame; by default it faces the cameras,
-    so that every disparity is fx·B/depth_m − doffs.
+    The plane is Z = depth_m + slope_x·X + slope_y·Y in the left optical frame; by default it faces the
+    cameras, so that every disparity is fx·B/depth_m − doffs.
     """
     rays = np.array([calibration.width_px / calibration.fx_px, calibration.height_px / calibration.fy_px])
     reach = 2.0 * depth_m * float(rays.max()) + 2.0 * calibration.baseline_m
@@ -205,9 +204,7 @@ def _seen_from_camera(surfaces: list[Surface], progress: float) -> list[Surface]
     return moved
 
 
-def _quad(
-    origin: tuple[float, ...], across: tuple[float, ...], down: tuple[float, ...], texture: Texture
-) -> Quad:
+def _quad(origin: tuple[float, ...], across: tuple[float, ...], down: tuple[float, ...], texture: Texture) -> Quad:
     return Quad(np.array(origin, float), np.array(across, float), np.array(down, float), texture)
 
 

@@ -1,4 +1,4 @@
-"""Textures of the demo's scene: photographs from scikit-image's wheel (CC0 or public domain) and procedural ones.
+"""Textures of the demo's scene: procedural, and photographs from scikit-image (CC0 or public domain).
 
 Every texture is a mip-map: level 0 is the image, each further level is half as large, averaged over areas.
 Colours are RGB uint8; a fourth channel, where there is one, is the coverage (0 or 255) and colours are
@@ -118,9 +118,7 @@ def plaster(seed: int) -> Texture:
         start = rng.uniform((0, 0), (2048, 1024))
         steps = np.cumsum(rng.normal(0, 14, (14, 2)) + rng.normal(0, 8, 2), axis=0)
         points = np.round(start + steps).astype(np.int32)[None]
-        cv2.polylines(
-            cracked, [points], False, (rng.uniform(60, 120),) * 3, 1 + int(rng.integers(3)), cv2.LINE_AA
-        )
+        cv2.polylines(cracked, [points], False, (rng.uniform(60, 120),) * 3, 1 + int(rng.integers(3)), cv2.LINE_AA)
     return Texture.from_image(_stained(cracked, None, 0.12, seed))
 
 
@@ -144,9 +142,7 @@ def crate(seed: int) -> Texture:
             cv2.circle(image, (x, y), 6, (50, 46, 44), -1, cv2.LINE_AA)
     cv2.rectangle(image, (150, 190), (362, 330), (232, 228, 216), -1)
     for row, text in enumerate(("LEFT", "RIGHT", f"No {rng.integers(100, 999)}")):
-        cv2.putText(
-            image, text, (166, 228 + 42 * row), cv2.FONT_HERSHEY_DUPLEX, 1.2, (40, 38, 44), 2, cv2.LINE_AA
-        )
+        cv2.putText(image, text, (166, 228 + 42 * row), cv2.FONT_HERSHEY_DUPLEX, 1.2, (40, 38, 44), 2, cv2.LINE_AA)
     return Texture.from_image(_clipped(image))
 
 
@@ -287,9 +283,7 @@ def _clipped(image: FloatImage) -> Image:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _octaves(
-    shape: tuple[int, int], scales_px: tuple[int, ...], rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _octaves(shape: tuple[int, int], scales_px: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """Smooth noise of zero mean and unit deviation, the sum of a grid of each spacing in `scales_px`."""
     height, width = shape
     total = np.zeros(shape, np.float32)

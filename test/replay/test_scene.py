@@ -26,9 +26,7 @@ SMALL = StereoCalibration(
 
 
 def _facing(depth_m: float, texture: Texture, left_m: float = -8.0, width_m: float = 16.0) -> Quad:
-    return Quad(
-        np.array((left_m, -8.0, depth_m)), np.array((width_m, 0, 0.0)), np.array((0, 16.0, 0.0)), texture
-    )
+    return Quad(np.array((left_m, -8.0, depth_m)), np.array((width_m, 0, 0.0)), np.array((0, 16.0, 0.0)), texture)
 
 
 def _warp(right: np.ndarray, disparity_px: np.ndarray) -> np.ndarray:
