@@ -1,0 +1,231 @@
+"""Procedural scenes: exact geometry, determinism, ranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from stereo_dp_ros.core.errors import DataError  # noqa: E402
+from training.data import ProceduralScenes, SceneConfig, StereoSample, render_sample, to_tensors  # noqa: E402
+from training.data.composer import FAMILIES, compose  # noqa: E402
+from training.data.paint import bake  # noqa: E402
+from training.data.procedural import render_buffers  # noqa: E402
+from training.data.rasterizer import (  # noqa: E402
+    OCCLUDER_MARGIN_PX,
+    Lattice,
+    occlusion_mask,
+    resolve,
+)
+from training.data.surface import Surface  # noqa: E402
+from training.data.textures import TextureLibrary  # noqa: E402
+
+WIDTH, HEIGHT = 256, 128
+RANGE = (16.0, 80.0)
+NO_PHOTOS = TextureLibrary(None)
+SMALL = SceneConfig(width_px=WIDTH, height_px=HEIGHT, max_disparity_px=RANGE, texture_dir=None)
+
+
+def _scene(seed: int, family: str):
+    return compose(seed, WIDTH, HEIGHT, RANGE, NO_PHOTOS, family, vertical_error_px=0.0)
+
+
+@pytest.mark.parametrize(
+    "surface",
+    [
+        Surface(20.0),
+        Surface(20.0, 0.4, -0.2, x0=100.0, y0=50.0),
+        Surface(40.0, 0.1, 0.05, -1e-3, 5e-4, 1e-3, x0=100.0, y0=50.0),
+        Surface(40.0, -0.3, 0.1, 1e-3, -1e-3, 0.0, x0=100.0, y0=50.0),
+    ],
+)
+def test_surface_inverse_is_exact(surface: Surface) -> None:
+    x, y = np.meshgrid(np.linspace(0, 200, 101), np.linspace(0, 100, 51))
+    x_right = x - surface.disparity(x, y)
+    np.testing.assert_allclose(surface.left_x(x_right, y), x, atol=1e-9)
+
+
+def test_fitted_surface_keeps_range_and_slope() -> None:
+    steep = Surface(10.0, 3.0, 1.0, 0.05, 0.01, 0.02, x0=50.0, y0=50.0).fitted((0, 0, 100, 100), 5.0, 30.0)
+    x, y = np.meshgrid(np.linspace(0, 100, 301), np.linspace(0, 100, 301))
+    d = steep.disparity(x, y)
+    assert 5.0 <= d.min() and d.max() <= 30.0
+    assert np.abs(np.diff(d, axis=1)).max() / (x[0, 1] - x[0, 0]) <= 0.6 + 1e-6
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_warped_right_ramp_is_left_ramp(family: str, seed: int) -> None:
+    """Every surface carries its own left x as its texture; between samples of one layer the warp is exact."""
+    scene, lattice = _scene(seed, family), Lattice(WIDTH, HEIGHT, 2)
+    left, right = render_buffers(scene, lattice, NO_PHOTOS)
+    hidden = occlusion_mask(left, right, lattice, scene)
+    x_samples = (np.arange(lattice.shape[1], dtype=np.float64) - lattice.offset) / 2
+    row = slice(lattice.offset, None, 2)
+    ramp_right, layer_right = (x_samples + right.disparity_px)[row], right.index[row]
+    layer = lattice.centres(left.index)
+
+    position = (np.arange(WIDTH)[None, :] - lattice.centres(left.disparity_px).astype(np.float64)) * 2 + 1
+    low = np.clip(np.floor(position).astype(int), 1, lattice.shape[1] - 3)
+    part, rows = position - low, np.arange(HEIGHT)[:, None]
+    warped = np.zeros(layer.shape)
+    checked = ~hidden & (position >= 1) & (position <= lattice.shape[1] - 2)
+    for step in (-1, 0, 1, 2):  # cubic through four samples: bent surfaces stretch the ramp unevenly
+        weight = np.prod([(part - other) / (step - other) for other in (-1, 0, 1, 2) if other != step], axis=0)
+        warped += weight * ramp_right[rows, low + step]
+        checked &= layer_right[rows, low + step] == layer
+    assert checked.sum() > 0.7 * (~hidden).sum()
+    assert np.abs(warped - np.arange(WIDTH)[None, :])[checked].max() <= 1e-3
+
+
+def test_warped_pixels_of_planes_are_exact() -> None:
+    """As above after filtering to pixels and with linear interpolation, which is exact on planes."""
+    scene, lattice = _scene(1, "room"), Lattice(WIDTH, HEIGHT, 2)
+    left, right = render_buffers(scene, lattice, NO_PHOTOS)
+    x_samples = (np.arange(lattice.shape[1], dtype=np.float64) - lattice.offset) / 2
+    ramp_right = resolve(x_samples[None, :] + right.disparity_px, lattice)
+    layer = lattice.centres(left.index)
+    planar = np.array([item.surface.planar for item in scene.layers])[layer]
+    x_right = np.arange(WIDTH)[None, :] - lattice.centres(left.disparity_px).astype(np.float64)
+    low = np.clip(np.floor(x_right).astype(int), 0, WIDTH - 2)
+    part, rows = x_right - low, np.arange(HEIGHT)[:, None]
+    warped = ramp_right[rows, low] * (1 - part) + ramp_right[rows, low + 1] * part
+    pure, layer_right = _pure(right.index, lattice), lattice.centres(right.index)
+    checked = planar & (x_right >= 0) & (x_right <= WIDTH - 1) & ~occlusion_mask(left, right, lattice, scene)
+    for column in (low, low + 1):
+        checked &= pure[rows, column] & (layer_right[rows, column] == layer)
+    assert checked.sum() > 0.3 * layer.size
+    assert np.abs(warped - np.arange(WIDTH)[None, :])[checked].max() <= 1e-3
+
+
+def _pure(index: np.ndarray, lattice: Lattice) -> np.ndarray:
+    """Pixels whose 3 x 3 samples show one layer."""
+    kernel = np.ones((3, 3), np.uint8)
+    same = cv2.dilate(index, kernel) == cv2.erode(index, kernel)
+    return lattice.centres(same)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_occlusion_is_the_geometric_one(family: str) -> None:
+    """Against every layer's surface and outline at the exact match, without the right view's buffers."""
+    scene, lattice = _scene(3, family), Lattice(WIDTH, HEIGHT, 2)
+    left, right = render_buffers(scene, lattice, NO_PHOTOS)
+    hidden = occlusion_mask(left, right, lattice, scene)
+    d = lattice.centres(left.disparity_px)
+    index = lattice.centres(left.index)
+    y = np.broadcast_to(np.arange(HEIGHT, dtype=np.float32)[:, None], d.shape)
+    x_right = np.arange(WIDTH, dtype=np.float32)[None, :] - d
+    expected = (x_right < -0.5) | (x_right > WIDTH - 0.5)
+    uncertain = np.zeros_like(expected)
+    for number, layer in enumerate(scene.layers):
+        sprite = bake(layer, NO_PHOTOS)
+        alpha = np.ascontiguousarray(sprite.rgba[..., 3])
+        covers = []
+        for nudge in (-0.3, 0.0, 0.3):
+            x = layer.surface.left_x(x_right + nudge, y)
+            tx, ty = (x - sprite.x0_px) * sprite.texels_per_px, (y - sprite.y0_px) * sprite.texels_per_px
+            inside = cv2.remap(alpha, tx, ty, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 127
+            front = x - (x_right + nudge) > d + OCCLUDER_MARGIN_PX
+            covers.append(inside & front & (index != number))
+        expected |= covers[1]
+        uncertain |= (covers[0] != covers[1]) | (covers[2] != covers[1])
+    # within 0.3 px of a silhouette the nearest half-pixel sample may fall on its other side
+    assert uncertain.mean() < 0.2
+    np.testing.assert_array_equal(hidden[~uncertain], expected[~uncertain])
+
+
+def test_photometric_agreement_of_visible_pixels() -> None:
+    """The views show the same texture: warped right and left differ by interpolation only."""
+    scene, lattice = _scene(5, "room"), Lattice(WIDTH, HEIGHT, 2)
+    left, right = render_buffers(scene, lattice, NO_PHOTOS)
+    pixels = [resolve(view.rgbx, lattice)[..., :3].astype(np.float32) for view in (left, right)]
+    d = lattice.centres(left.disparity_px)
+    x_right = np.arange(WIDTH, dtype=np.float32)[None, :] - d
+    y = np.repeat(np.arange(HEIGHT, dtype=np.float32)[:, None], WIDTH, 1)
+    warped = cv2.remap(pixels[1], x_right, y, cv2.INTER_LINEAR)
+    hidden = occlusion_mask(left, right, lattice, scene) | (x_right < 0) | (x_right > WIDTH - 1)
+    inner = ~cv2.dilate(hidden.astype(np.uint8), np.ones((3, 3))).astype(bool) & _pure(left.index, lattice)
+    assert np.median(np.abs(warped - pixels[0])[inner]) <= 2.0
+
+
+@pytest.mark.parametrize("supersampling", [1, 2])
+def test_same_seed_same_sample(supersampling: int) -> None:
+    config = SceneConfig(128, 96, RANGE, None, supersampling=supersampling)
+    first, second = render_sample(11, config), render_sample(11, config)
+    other = render_sample(12, config)
+    for name in ("left", "right", "disparity_px", "occluded"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert not np.array_equal(first.left, other.left)
+    assert first.left.shape == (96, 128, 3) and first.left.dtype == np.uint8
+    assert first.disparity_px.shape == (96, 128) and first.disparity_px.dtype == np.float32
+
+
+def test_nuisances_leave_labels_alone() -> None:
+    noisy = render_sample(4, SceneConfig(WIDTH, HEIGHT, RANGE, None))
+    clean = render_sample(4, SceneConfig(WIDTH, HEIGHT, RANGE, None, nuisances=False))
+    np.testing.assert_array_equal(noisy.disparity_px, clean.disparity_px)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_pixel_is_labelled_within_the_range(family: str) -> None:
+    for seed in range(6):
+        scene = _scene(seed, family)
+        left, right = render_buffers(scene, Lattice(WIDTH, HEIGHT, 1), NO_PHOTOS)
+        assert RANGE[0] <= scene.max_disparity_px <= RANGE[1]
+        assert (left.index >= 0).all() and (right.index >= 0).all()
+        for d in (left.disparity_px, right.disparity_px):
+            assert d.min() >= scene.min_disparity_px - 0.05 and d.max() <= scene.max_disparity_px + 0.05
+
+
+def test_largest_disparities_are_log_uniform_and_backgrounds_vary() -> None:
+    scenes = [compose(s, WIDTH, HEIGHT, (16.0, 160.0), NO_PHOTOS) for s in range(300)]
+    log_high = np.log10([s.max_disparity_px for s in scenes])
+    assert abs(np.median(log_high) - np.log10(np.sqrt(16 * 160))) < 0.1
+    ratio = np.array([s.min_disparity_px / s.max_disparity_px for s in scenes])
+    assert (ratio < 0.07).mean() > 0.2 and (ratio > 0.3).mean() > 0.2
+
+
+def test_textures_from_a_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg"):
+        cv2.imwrite(str(tmp_path / name), rng.integers(0, 255, (200, 300, 3), np.uint8))
+    config = SceneConfig(WIDTH, HEIGHT, RANGE, tmp_path)
+    sample = render_sample(0, config)
+    assert sample.left.shape == (HEIGHT, WIDTH, 3)
+    assert not np.array_equal(sample.left, render_sample(0, SMALL).left)
+
+
+def test_bad_textures_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no .jpg"):
+        render_sample(0, SceneConfig(texture_dir=tmp_path))
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match="broken.png: not a readable image"):
+        TextureLibrary(tmp_path).load("photo:0", 0)
+
+
+def test_bad_config_lists_every_problem() -> None:
+    with pytest.raises(DataError, match=r"size 10x10.*supersampling 3.*family 'moon'"):
+        SceneConfig(10, 10, supersampling=3, family="moon")
+
+
+def test_dataset_resumes_at_any_sample() -> None:
+    whole = ProceduralScenes(SMALL, 4, first_seed=100)
+    rest = ProceduralScenes(SMALL, 2, first_seed=100, start=2)
+    for key, value in whole[3].items():
+        assert torch.equal(value, rest[1][key]), key
+    assert whole[0]["left"].shape == (3, HEIGHT, WIDTH) and whole[0]["disparity"].shape == (1, HEIGHT, WIDTH)
+    assert bool(whole[0]["valid"].all())
+    with pytest.raises(IndexError):
+        whole[4]
+
+
+def test_unknown_disparity_becomes_invalid() -> None:
+    image = np.zeros((2, 3, 3), np.uint8)
+    d = np.array([[1.0, np.nan, 2.0], [3.0, 4.0, 5.0]], np.float32)
+    tensors = to_tensors(StereoSample(image, image, d, np.zeros((2, 3), bool)))
+    assert tensors["valid"].tolist() == [[[True, False, True], [True, True, True]]]
+    assert tensors["disparity"][0, 0, 1] == 0.0

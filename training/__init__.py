@@ -1,0 +1,1 @@
+"""Training of the students; not installed with the package and never imports ROS."""

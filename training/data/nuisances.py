@@ -1,0 +1,106 @@
+"""What a pair of real cameras does to a clean pair of images; geometry and labels stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from training.data.textures import smooth_noise
+
+__all__ = ["apply_nuisances"]
+
+_UNIT = 160  # value of the 8-bit light raster that leaves a pixel as it is
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """One camera's response; the pair shares most of it."""
+
+    gain: np.ndarray  # (3,) per channel
+    gamma: float
+    offset: float
+    vignette: float
+    blur_px: float
+    noise: float
+    jpeg_quality: int | None
+
+
+def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two uint8 (H, W, 3) views through one random pair of cameras, and in a quarter of cases without colour."""
+    if rng.random() < 0.08:  # some pairs are clean
+        return left, right
+    cameras = _camera_pair(rng)
+    if rng.random() < 0.25:
+        left, right = (cv2.cvtColor(cv2.cvtColor(v, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for v in (left, right))
+        gray = True
+    else:
+        gray = False
+    relight = rng.uniform(0.05, 0.5) if rng.random() < 0.2 else 0.0
+    views = []
+    for view, camera in zip((left, right), cameras, strict=True):
+        view = _light(view, camera, relight, rng)
+        if camera.blur_px > 0.25:
+            view = cv2.GaussianBlur(view, (0, 0), camera.blur_px)
+        views.append(_sensor(view, camera, gray, rng))
+    return views[0], views[1]
+
+
+def _camera_pair(rng: np.random.Generator) -> list[_Camera]:
+    exposure = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.05, 3))
+    gamma = np.exp(rng.normal(0, 0.18))
+    blur = abs(rng.normal(0, 0.45)) if rng.random() < 0.6 else 0.0
+    noise = np.exp(rng.uniform(np.log(0.3), np.log(6.0)))
+    quality = int(rng.integers(50, 98)) if rng.random() < 0.3 else None
+    # most rigs are matched, some are badly off
+    mismatch = rng.choice([0.01, 0.06, 0.25], p=[0.45, 0.4, 0.15])
+    return [
+        _Camera(
+            gain=exposure * np.exp(rng.normal(0, mismatch)) * np.exp(rng.normal(0, mismatch / 4, 3)),
+            gamma=float(gamma * np.exp(rng.normal(0, mismatch / 2))),
+            offset=float(rng.normal(0, 30 * mismatch)),
+            vignette=float(rng.uniform(0, 0.4)) if rng.random() < 0.3 else 0.0,
+            blur_px=float(blur * np.exp(rng.normal(0, 0.2))),
+            noise=float(noise * np.exp(rng.normal(0, 0.2))),
+            jpeg_quality=quality,
+        )
+        for _ in range(2)
+    ]
+
+
+def _light(view: np.ndarray, camera: _Camera, relight: float, rng: np.random.Generator) -> np.ndarray:
+    """Vignette and light that differs between the views."""
+    if camera.vignette == 0 and relight == 0:
+        return view
+    height, width = view.shape[:2]
+    small = width // 8, height // 8
+    field = np.ones(small[::-1], np.float32)
+    if relight:
+        field *= np.exp(relight * (smooth_noise(rng, int(rng.integers(2, 6)), *small) - 0.5))
+    if camera.vignette:
+        x = np.linspace(-1, 1, small[0], dtype=np.float32)[None, :]
+        y = np.linspace(-1, 1, small[1], dtype=np.float32)[:, None]
+        field *= 1 - camera.vignette * 0.5 * (x * x + y * y)
+    field8 = cv2.resize(np.clip(field * _UNIT, 0, 255).astype(np.uint8), (width, height))
+    return cv2.multiply(view, cv2.merge((field8, field8, field8)), scale=1.0 / _UNIT)
+
+
+def _sensor(view: np.ndarray, camera: _Camera, gray: bool, rng: np.random.Generator) -> np.ndarray:
+    """Response curve, noise that grows with the signal, compression."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    gain = np.full(3, camera.gain.mean()) if gray else camera.gain
+    table = 255 * np.clip(levels * gain, 0, 1) ** camera.gamma + camera.offset
+    view = cv2.LUT(view, np.clip(table, 0, 255).astype(np.uint8)[None])
+    if camera.noise > 0.5:
+        shape = view.shape[:2] if gray else view.shape
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        deviation = camera.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
+        noise *= deviation[view[..., 0] if gray else view]
+        if gray:
+            noise = cv2.merge((noise, noise, noise))
+        view = cv2.add(view, noise, dtype=cv2.CV_8U)
+    if camera.jpeg_quality is not None:
+        encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])[1]
+        view = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return view

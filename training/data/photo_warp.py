@@ -1,0 +1,97 @@
+"""A photograph as left view: its segments become pieces of surface at their own depths."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from training.data.scene import Layer, Paint, Shape
+from training.data.surface import Box, Surface
+from training.data.textures import TextureLibrary
+
+__all__ = ["photo_layers", "segment"]
+
+_CELL_PX = 2.0  # left-view pixels per label
+_MIN_LABELS = 12
+
+
+def segment(rgb: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Labels int32 (H, W), 0..count-1, of regions grown from random seeds that meet at the picture's edges."""
+    smooth = cv2.GaussianBlur(rgb, (0, 0), 1.2)
+    markers = np.zeros(rgb.shape[:2], np.int32)
+    rows, columns = rng.integers(1, rgb.shape[0] - 1, count), rng.integers(1, rgb.shape[1] - 1, count)
+    markers[rows, columns] = np.arange(1, count + 1)
+    labels = cv2.watershed(smooth, markers)
+    # lines between regions (-1) and the picture's border take a neighbour's label
+    grown = cv2.dilate(labels.astype(np.float32), np.ones((5, 5))).astype(np.int32)
+    return np.where(labels > 0, labels, np.maximum(grown, 1)) - 1
+
+
+def photo_layers(
+    rng: np.random.Generator, library: TextureLibrary, full: Box, low_px: float, high_px: float, width_px: int
+) -> list[Layer]:
+    """Layers that together show one photograph, before a backdrop painted with another one.
+
+    Regions are nested: coarse groups share a plane, fine segments follow it or step away from it, so depth is
+    continuous across many picture edges and jumps at others.  Disparity tends to grow towards the bottom.
+    """
+    source, seed = library.draw(rng, photo=True), int(rng.integers(2**31))
+    size = int((full[2] - full[0]) / _CELL_PX), int((full[3] - full[1]) / _CELL_PX)
+    small = cv2.resize(library.load(source, seed), size, interpolation=cv2.INTER_AREA)
+    fine = segment(small, int(np.exp(rng.uniform(np.log(12), np.log(90)))), rng)
+    coarse = segment(small, int(rng.integers(2, 9)), rng)
+    relief = _group_surfaces(rng, int(coarse.max()) + 1, full, low_px, high_px)
+    backdrop = Surface(low_px + 0.05 * (high_px - low_px)).fitted(full, low_px, high_px)
+    behind = Paint(library.draw(rng), int(rng.integers(2**31)), density=1.0, shade=0.3)
+    layers = [Layer(backdrop, full, behind)]
+    loose = rng.uniform(0.1, 0.7)
+    for label in range(int(fine.max()) + 1):
+        inside = fine == label
+        if int(inside.sum()) < _MIN_LABELS:
+            continue
+        group = int(np.bincount(coarse[inside]).argmax())
+        box, bitmap = _cut(inside, full)
+        surface = relief[group]
+        if rng.random() < loose:
+            surface = _stepped(rng, surface, box, high_px - low_px)
+        paint = Paint(source, seed, frame=full, shade=0.0)
+        layers.append(Layer(surface.fitted(box, low_px, high_px), box, paint, Shape(bitmap=bitmap)))
+    return layers
+
+
+def _group_surfaces(rng: np.random.Generator, count: int, full: Box, low: float, high: float) -> list[Surface]:
+    centre_x, centre_y = (full[0] + full[2]) / 2, (full[1] + full[3]) / 2
+    width, height = full[2] - full[0], full[3] - full[1]
+    rise = rng.uniform(0.0, 0.9) if rng.random() < 0.6 else 0.0
+    surfaces = []
+    for _ in range(count):
+        middle = low + (high - low) * rng.beta(1.2, 1.8)
+        tilt = (high - low) * np.array([rng.normal(0, 0.25) / width, (rise + rng.normal(0, 0.15)) / height])
+        bend = (high - low) * rng.normal(0, 0.3, 3) / np.array([width**2, width * height, height**2])
+        bend *= rng.random() < 0.5
+        surfaces.append(Surface(float(middle), float(tilt[0]), float(tilt[1]), *map(float, bend),
+                                x0=centre_x, y0=centre_y))
+    return surfaces
+
+
+def _stepped(rng: np.random.Generator, base: Surface, box: Box, span: float) -> Surface:
+    """A plane of its own near the group's depth at the segment's middle."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    here = float(base.disparity(np.float64(x), np.float64(y)))
+    size = max(box[2] - box[0], box[3] - box[1])
+    tilt = rng.normal(0, 0.15, 2) * here / size
+    return Surface(here + float(rng.normal(0, 0.18) * span), float(tilt[0]), float(tilt[1]), x0=x, y0=y)
+
+
+def _cut(inside: np.ndarray, full: Box) -> tuple[Box, np.ndarray]:
+    """Box and soft outline of one segment, a little larger than it so that neighbours leave no seam."""
+    x, y, w, h = cv2.boundingRect(inside.view(np.uint8))
+    pad = 3
+    y0, y1 = max(0, y - pad), min(inside.shape[0], y + h + pad)
+    x0, x1 = max(0, x - pad), min(inside.shape[1], x + w + pad)
+    part = inside[y0:y1, x0:x1].astype(np.uint8) * 255
+    soft = cv2.GaussianBlur(cv2.dilate(part, np.ones((3, 3), np.uint8)), (0, 0), 1.2)
+    step_x = (full[2] - full[0]) / inside.shape[1]
+    step_y = (full[3] - full[1]) / inside.shape[0]
+    box = (full[0] + x0 * step_x, full[1] + y0 * step_y, full[0] + x1 * step_x, full[1] + y1 * step_y)
+    return box, soft

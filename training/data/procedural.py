@@ -1,0 +1,101 @@
+"""A stereo pair with exact labels from a seed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from stereo_dp_ros.core.errors import DataError
+from training.data.composer import FAMILIES, compose
+from training.data.nuisances import apply_nuisances
+from training.data.paint import bake
+from training.data.rasterizer import Lattice, ViewBuffers, occlusion_mask, render_view, resolve
+from training.data.sample import StereoSample
+from training.data.scene import Scene
+from training.data.textures import TextureLibrary
+
+__all__ = ["SceneConfig", "default_texture_dir", "default_texture_dir", "render_buffers", "render_sample"]
+
+_NUISANCE_STREAM = 0x5EED
+
+
+def default_texture_dir() -> Path | None:
+    """``$STEREO_DP_DATA/textures``, by default beside the repository in ``shared/data``; None if there is none."""
+    root = os.environ.get("STEREO_DP_DATA")
+    folder = (Path(root) if root else Path(__file__).resolve().parents[3] / "shared" / "data") / "textures"
+    return folder if folder.is_dir() else None
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What to render.
+
+    Attributes
+    ----------
+    width_px, height_px
+        Size of the views.
+    max_disparity_px
+        The largest disparity of a scene is drawn log-uniformly from this range (at the rendered size).
+    texture_dir
+        Folder of photographs; None paints with procedural patterns only.
+    nuisances
+        Apply camera response, noise, compression, vertical error.
+    supersampling
+        Samples per pixel along each axis, 1 or 2.
+    family
+        One of `composer.FAMILIES`; None draws one.
+    """
+
+    width_px: int = 640
+    height_px: int = 320
+    max_disparity_px: tuple[float, float] = (16.0, 160.0)
+    texture_dir: Path | None = field(default_factory=default_texture_dir)
+    nuisances: bool = True
+    supersampling: int = 2
+    family: str | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.max_disparity_px
+        problems = []
+        if self.width_px < 64 or self.height_px < 64:
+            problems.append(f"size {self.width_px}x{self.height_px}, expected at least 64x64")
+        if not 1.0 <= low <= high:
+            problems.append(f"max_disparity_px {self.max_disparity_px}, expected 1 <= low <= high")
+        if self.supersampling not in (1, 2):
+            problems.append(f"supersampling {self.supersampling}, expected 1 or 2")
+        if self.family is not None and self.family not in FAMILIES:
+            problems.append(f"family {self.family!r}, expected one of {', '.join(FAMILIES)}")
+        if problems:
+            raise DataError("SceneConfig: " + "; ".join(problems))
+
+
+@lru_cache(maxsize=4)
+def _library(folder: Path | None) -> TextureLibrary:
+    return TextureLibrary(folder)
+
+
+def render_buffers(scene: Scene, lattice: Lattice, library: TextureLibrary) -> tuple[ViewBuffers, ViewBuffers]:
+    """Samples of both views before filtering to pixels."""
+    sprites = [bake(layer, library) for layer in scene.layers]
+    return render_view(sprites, scene, lattice, right=False), render_view(sprites, scene, lattice, right=True)
+
+
+def render_sample(seed: int, config: SceneConfig) -> StereoSample:
+    """The sample of a seed: the same arrays for the same (seed, config) and texture folder."""
+    library = _library(config.texture_dir)
+    scene = compose(
+        seed, config.width_px, config.height_px, config.max_disparity_px, library, config.family,
+        vertical_error_px=0.5 if config.nuisances else 0.0,
+    )
+    lattice = Lattice(config.width_px, config.height_px, config.supersampling)
+    left, right = render_buffers(scene, lattice, library)
+    views = [np.ascontiguousarray(resolve(view.rgbx, lattice)[..., :3]) for view in (left, right)]
+    if config.nuisances:
+        views = list(apply_nuisances(*views, np.random.default_rng((seed, _NUISANCE_STREAM))))
+    return StereoSample(
+        views[0], views[1], lattice.centres(left.disparity_px).copy(), occlusion_mask(left, right, lattice, scene)
+    )
