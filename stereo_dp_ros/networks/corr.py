@@ -1,0 +1,198 @@
+"""`corr`: a student that matches explicitly, by correlation of siamese features and light 3-D aggregation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d, ResidualBlock, ResidualBlock3d
+from stereo_dp_ros.networks.output import StereoOutput
+from stereo_dp_ros.networks.upsampling import convex_upsample
+from stereo_dp_ros.networks.volume import (
+    correlation_volume,
+    depth_to_space_3d,
+    normalize_channels,
+    space_to_depth_3d,
+)
+
+__all__ = ["CorrConfig", "CorrNetwork"]
+
+VOLUME_SCALE = 4
+
+
+@dataclass(frozen=True)
+class CorrConfig:
+    """Widths of a `corr` network.
+
+    Attributes
+    ----------
+    max_disparity_px
+        Searched range, a multiple of 32.
+    stem_channels
+        Channels at 1/2 resolution.
+    feature_channels
+        Channels at 1/4, 1/8 and 1/16.
+    feature_blocks
+        Residual blocks at 1/4, 1/8 and 1/16.
+    match_channels
+        Channels that are correlated, at 1/4 and at 1/8.
+    coarse_groups
+        Groups of the correlation at 1/8.
+    volume_channels
+        Channels of the aggregation at 1/8, 1/16 and 1/32.
+    volume_blocks
+        Residual blocks of the aggregation at 1/8 (before and after the hourglass each), 1/16 and 1/32.
+    mask_channels
+        Channels before the upsampling weights.
+    """
+
+    max_disparity_px: int = 192
+    stem_channels: int = 16
+    feature_channels: tuple[int, int, int] = (32, 48, 64)
+    feature_blocks: tuple[int, int, int] = (1, 1, 1)
+    match_channels: tuple[int, int] = (32, 32)
+    coarse_groups: int = 8
+    volume_channels: tuple[int, int, int] = (16, 32, 64)
+    volume_blocks: tuple[int, int, int] = (1, 1, 2)
+    mask_channels: int = 32
+
+    def __post_init__(self) -> None:
+        if self.max_disparity_px <= 0 or self.max_disparity_px % 32:
+            raise ModelError(f"max_disparity_px is {self.max_disparity_px}; expected a positive multiple of 32")
+        if self.match_channels[1] % self.coarse_groups:
+            raise ModelError(
+                f"match_channels[1] is {self.match_channels[1]}; expected a multiple of coarse_groups"
+                f" ({self.coarse_groups})"
+            )
+
+
+class FeaturePyramid(nn.Module):
+    """Features at 1/4, 1/8 and 1/16, with the coarser ones' context added on the way back up."""
+
+    def __init__(self, config: CorrConfig) -> None:
+        super().__init__()
+        c4, c8, c16 = config.feature_channels
+        b4, b8, b16 = config.feature_blocks
+        stem = config.stem_channels
+        self.stem = nn.Sequential(ConvBlock(3, stem, stride=2), ConvBlock(stem, stem))
+        self.down4 = nn.Sequential(ConvBlock(stem, c4, stride=2), *(ResidualBlock(c4) for _ in range(b4)))
+        self.down8 = nn.Sequential(ConvBlock(c4, c8, stride=2), *(ResidualBlock(c8) for _ in range(b8)))
+        self.down16 = nn.Sequential(ConvBlock(c8, c16, stride=2), *(ResidualBlock(c16) for _ in range(b16)))
+        self.lateral8 = ConvBlock(c16, c8, kernel=1, act=False)
+        self.lateral4 = ConvBlock(c8, c4, kernel=1, act=False)
+        self.merge8 = ConvBlock(c8, c8)
+        self.merge4 = ConvBlock(c4, c4)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 3, H, W) normalised image to features at 1/4, 1/8, 1/16."""
+        f4 = self.down4(self.stem(image))
+        f8 = self.down8(f4)
+        f16 = self.down16(f8)
+        f8 = self.merge8(f8 + functional.interpolate(self.lateral8(f16), scale_factor=2.0, mode="nearest"))
+        f4 = self.merge4(f4 + functional.interpolate(self.lateral4(f8), scale_factor=2.0, mode="nearest"))
+        return f4, f8, f16
+
+
+class Guidance(nn.Module):
+    """Scales every channel of a volume by a sigmoid of the left features (CoEx, Bangunharcana et al. 2021)."""
+
+    def __init__(self, feature_channels: int, volume_channels: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(feature_channels, volume_channels, 1)
+
+    def forward(self, volume: Tensor, features: Tensor) -> Tensor:
+        """(N, C, D, H, W) and (N, F, H, W) to (N, C, D, H, W)."""
+        return volume * torch.sigmoid(self.project(features)).unsqueeze(2)
+
+
+class Aggregation(nn.Module):
+    """Hourglass over the volume at 1/8, 1/16 and 1/32; its weights are shared by all disparities."""
+
+    def __init__(self, config: CorrConfig) -> None:
+        super().__init__()
+        _, f8, f16 = config.feature_channels
+        v8, v16, v32 = config.volume_channels
+        b8, b16, b32 = config.volume_blocks
+        self.enter = ConvBlock3d(8 + config.coarse_groups, v8, (1, 3, 3))
+        self.guide8 = Guidance(f8, v8)
+        self.before = nn.Sequential(*(ResidualBlock3d(v8) for _ in range(b8)))
+        self.down16 = ConvBlock3d(v8, v16, stride=2)
+        self.guide16 = Guidance(f16, v16)
+        self.blocks16 = nn.Sequential(*(ResidualBlock3d(v16) for _ in range(b16)))
+        self.down32 = ConvBlock3d(v16, v32, stride=2)
+        self.guide32 = Guidance(f16, v32)
+        self.blocks32 = nn.Sequential(*(ResidualBlock3d(v32) for _ in range(b32)))
+        self.up16 = ConvBlock3d(v32, v16, kernel=1, act=False)
+        self.merge16 = ResidualBlock3d(v16)
+        self.up8 = ConvBlock3d(v16, v8, kernel=1, act=False)
+        self.merge8 = nn.Sequential(*(ResidualBlock3d(v8) for _ in range(b8)))
+        self.leave = nn.Conv3d(v8, 8, 1)
+
+    def forward(self, volume: Tensor, f8: Tensor, f16: Tensor) -> Tensor:
+        """(N, 8 + groups, D/8, H/8, W/8) to the logits' 2×2×2 sub-voxels (N, 8, D/8, H/8, W/8)."""
+        v8 = self.before(self.guide8(self.enter(volume), f8))
+        v16 = self.blocks16(self.guide16(self.down16(v8), f16))
+        v32 = self.blocks32(self.guide32(self.down32(v16), functional.avg_pool2d(f16, 2)))
+        v16 = self.merge16(v16 + functional.interpolate(self.up16(v32), scale_factor=2.0, mode="nearest"))
+        v8 = self.merge8(v8 + functional.interpolate(self.up8(v16), scale_factor=2.0, mode="nearest"))
+        logits: Tensor = self.leave(v8)
+        return logits
+
+
+class CorrNetwork(nn.Module):
+    """Two correlation volumes (1/4 and group-wise 1/8), aggregation at 1/8, soft-argmax at 1/4, upsampling ×4.
+
+    Input: two (N, 3, H, W) float32 RGB images in 0…255, H and W multiples of `size_multiple`.
+    """
+
+    size_multiple = 32
+    bin_px = VOLUME_SCALE
+
+    def __init__(self, config: CorrConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bins = config.max_disparity_px // VOLUME_SCALE
+        c4, c8, _ = config.feature_channels
+        self.features = FeaturePyramid(config)
+        self.match4 = nn.Conv2d(c4, config.match_channels[0], 1, bias=False)
+        self.match8 = nn.Conv2d(c8, config.match_channels[1], 1, bias=False)
+        self.aggregation = Aggregation(config)
+        self.correlation_scale = nn.Parameter(torch.tensor(4.0))
+        self.mask = nn.Sequential(
+            ConvBlock(c4, config.mask_channels), nn.Conv2d(config.mask_channels, 9 * VOLUME_SCALE**2, 1)
+        )
+        # Descending, as the correlation volume has them.
+        bins = torch.arange(self.bins - 1.0, -1.0, -1.0).reshape(1, -1, 1, 1)
+        self.register_buffer("disparities", bins, persistent=False)
+
+    def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
+        """Disparity, confidence and logits of a pair (see `StereoOutput`)."""
+        n = left.shape[0]
+        f4, f8, f16 = self.features(torch.cat([left, right]) * (1 / 64) - 2.0)
+        m4 = normalize_channels(self.match4(f4))
+        m8 = normalize_channels(self.match8(f8), self.config.coarse_groups)
+        fine = space_to_depth_3d(correlation_volume(m4[:n], m4[n:], self.bins))
+        coarse = correlation_volume(m8[:n], m8[n:], self.bins // 2)
+        packed = self.aggregation(torch.cat([fine, coarse], dim=1), f8[:n], f16[:n])
+        logits = depth_to_space_3d(packed + self.correlation_scale * fine).squeeze(1).float()
+        probability = torch.softmax(logits, dim=1)
+        expected = (probability * self.disparities).sum(dim=1, keepdim=True)
+        near = functional.relu(1.0 - 0.5 * (self.disparities - expected).abs())
+        confidence = (probability * near).sum(dim=1, keepdim=True).detach()
+        weights = self.upsampling_weights(f4[:n])
+        return StereoOutput(
+            disparity=convex_upsample(expected * float(VOLUME_SCALE), weights, VOLUME_SCALE),
+            confidence=convex_upsample(confidence, weights.detach(), VOLUME_SCALE),
+            logits=logits.flip(1),
+            disparity_coarse=expected * float(VOLUME_SCALE),
+        )
+
+    def upsampling_weights(self, f4: Tensor) -> Tensor:
+        """Weights of the nine neighbours for each of the 4×4 fine pixels, (N, 9, 16, h, w), summing to 1."""
+        n, _, h, w = f4.shape
+        raw = self.mask(f4).reshape(n, 9, VOLUME_SCALE**2, h, w).float()
+        return torch.softmax(raw, dim=1)

@@ -1,0 +1,76 @@
+"""Networks by name: from a description (type, config, channel table) to a module, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.networks.channels import apply_channel_table, channel_table
+from stereo_dp_ros.networks.corr import CorrConfig, CorrNetwork
+
+__all__ = ["build_network", "describe_network", "load_network", "save_weights"]
+
+NETWORKS: dict[str, tuple[type[Any], type[Any]]] = {"corr": (CorrConfig, CorrNetwork)}
+
+
+def build_network(description: Mapping[str, Any]) -> nn.Module:
+    """Build a network, freshly initialised, in training mode.
+
+    Parameters
+    ----------
+    description
+        `type` (one of `NETWORKS`), `config` (fields of its config; left out = default) and `channels` (optional:
+        [in, out] by layer name, for a pruned network).
+
+    Raises
+    ------
+    ModelError
+        On an unknown type, key or field; the message lists what there is.
+    """
+    unknown = sorted(set(description) - {"type", "config", "channels"})
+    if unknown:
+        raise ModelError(f"network description has unknown keys: {', '.join(unknown)}; expected type, config, channels")
+    kind = description.get("type")
+    if kind not in NETWORKS:
+        raise ModelError(f"unknown network type {kind!r}; there are: {', '.join(sorted(NETWORKS))}")
+    config_class, network_class = NETWORKS[kind]
+    fields = {f.name for f in dataclasses.fields(config_class)}
+    given = dict(description.get("config", {}))
+    wrong = sorted(set(given) - fields)
+    if wrong:
+        raise ModelError(
+            f"unknown fields for network {kind!r}: {', '.join(wrong)}; there are: {', '.join(sorted(fields))}"
+        )
+    config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    network: nn.Module = network_class(config)
+    apply_channel_table(network, description.get("channels", {}))
+    return network
+
+
+def describe_network(network: nn.Module) -> dict[str, Any]:
+    """Description (JSON types only) from which `build_network` makes a network of the same shapes."""
+    for kind, (_, network_class) in NETWORKS.items():
+        if type(network) is network_class:
+            config = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(network.config).items()}
+            unpruned = channel_table(network_class(network.config))
+            channels = {name: c for name, c in channel_table(network).items() if unpruned.get(name) != c}
+            return {"type": kind, "config": config, "channels": channels}
+    raise ModelError(f"{type(network).__name__} is none of the networks: {', '.join(sorted(NETWORKS))}")
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write parameters and persistent buffers as safetensors."""
+    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, path)
+
+
+def load_network(description: Mapping[str, Any], weights: Path) -> nn.Module:
+    """Build a network and load its safetensors strictly; returned in evaluation mode."""
+    network = build_network(description)
+    network.load_state_dict(load_file(weights), strict=True)
+    return network.eval()

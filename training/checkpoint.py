@@ -1,0 +1,65 @@
+"""Checkpoints: written atomically, read without unpickling, refused if they belong to another run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.errors import TrainingError
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+KEYS = {
+    "description",
+    "config",
+    "model",
+    "ema",
+    "ema_updates",
+    "optimizer",
+    "samples",
+    "seconds",
+    "command",
+    "commit",
+    "device",
+    "torch",
+}
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` beside `path`, then rename, so that a reader never sees half a file."""
+    if set(state) != KEYS:
+        raise TrainingError(f"checkpoint has the keys {sorted(state)}; expected {sorted(KEYS)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path, description: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Raises
+    ------
+    TrainingError
+        If keys are missing, or `description` (see `stereo_dp_ros.networks.describe_network`) is given and differs.
+    """
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if set(state) != KEYS:
+        raise TrainingError(f"{path}: has the keys {sorted(state)}; expected {sorted(KEYS)}")
+    if description is not None and state["description"] != description:
+        raise TrainingError(f"{path}: of another network: {'; '.join(_differences(state['description'], description))}")
+    return state
+
+
+def _differences(found: dict[str, Any], expected: dict[str, Any], where: str = "") -> list[str]:
+    lines: list[str] = []
+    for key in sorted({*found, *expected}):
+        a, b = found.get(key), expected.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += _differences(a, b, f"{where}{key}.")
+        elif a != b:
+            lines.append(f"{where}{key} is {a!r}, expected {b!r}")
+    return lines

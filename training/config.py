@@ -1,0 +1,129 @@
+"""What a training run is: frozen dataclasses, read from YAML, where an unknown field is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.errors import TrainingError
+
+__all__ = ["DataConfig", "LossConfig", "OptimConfig", "TrainConfig", "load_config", "parse_config", "to_dict"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where samples come from.
+
+    Attributes
+    ----------
+    source
+        "procedural" (the scene generator).
+    scene
+        Fields of the generator's `SceneConfig` that differ from its defaults.
+    crop_height_px, crop_width_px
+        Size of a training sample, multiples of 32.
+    workers
+        Processes that render; 0 renders in the training process.
+    """
+
+    source: str = "procedural"
+    scene: dict[str, Any] = field(default_factory=dict)
+    crop_height_px: int = 256
+    crop_width_px: int = 512
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms (see `training.losses`)."""
+
+    distribution: float = 1.0
+    disparity: float = 0.5
+    disparity_coarse: float = 0.25
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its schedule, counted in samples: warm-up, constant, and at the end a linear decay to zero."""
+
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup_samples: int = 1000
+    decay_samples: int = 0
+    clip_norm: float = 5.0
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run of `training.train`."""
+
+    network: dict[str, Any]
+    samples: int
+    seed: int = 0
+    precision: str = "bf16-mixed"
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        if self.optim.decay_samples > self.samples:
+            raise TrainingError(
+                f"optim.decay_samples is {self.optim.decay_samples}; expected at most samples ({self.samples})"
+            )
+        for name in ("crop_height_px", "crop_width_px"):
+            size = getattr(self.data, name)
+            if size <= 0 or size % 32:
+                raise TrainingError(f"data.{name} is {size}; expected a positive multiple of 32")
+
+
+def parse_config(cls: type[Any], values: Any, where: str = "") -> Any:
+    """Build the dataclass `cls` from a mapping; a TrainingError names every field that is unknown, missing or mistyped."""
+    if not isinstance(values, dict):
+        raise TrainingError(f"{where or 'config'} is {values!r}; expected a mapping")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = [f"{where}{name}" for name in values if name not in fields]
+    if unknown:
+        raise TrainingError(f"unknown config fields: {', '.join(unknown)}; there are: {', '.join(fields)}")
+    missing = [
+        f"{where}{name}"
+        for name, f in fields.items()
+        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise TrainingError(f"missing config fields: {', '.join(missing)}")
+    return cls(**{name: _parse_value(hints[name], value, f"{where}{name}") for name, value in values.items()})
+
+
+def _parse_value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return parse_config(typing.cast(type, hint), value, f"{where}.")
+    if isinstance(hint, types.GenericAlias) or typing.get_origin(hint) is dict:
+        hint = typing.get_origin(hint)
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise TrainingError(f"config field {where} is {value!r}; expected {hint.__name__}")
+    return value
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a YAML file; a TrainingError names the file and the field."""
+    try:
+        config: TrainConfig = parse_config(TrainConfig, yaml.safe_load(path.read_text()))
+    except (TrainingError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: {error}") from error
+    return config
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Plain types, as written beside a checkpoint; `parse_config` reads them back."""
+    return dataclasses.asdict(config)

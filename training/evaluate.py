@@ -1,0 +1,92 @@
+"""Scores of a network on folders of real pairs, by the same estimator and metrics as a shipped model's.
+
+`python -m training.evaluate CHECKPOINT PAIRS` prints a checkpoint's scores per scene and set.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from stereo_dp_ros.core.estimator import StereoEstimator
+from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
+from stereo_dp_ros.core.metrics import METRIC_NAMES
+from stereo_dp_ros.core.models import Manifest, Model
+from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.networks import build_network
+from training.checkpoint import load_checkpoint
+
+__all__ = ["TorchBackend", "evaluate_pairs", "network_from_checkpoint", "table"]
+
+
+class TorchBackend:
+    """A network in evaluation mode behind the estimator's protocol; keeps the mode it found."""
+
+    name = "torch"
+    precision = "f32"
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.tensor_device = next(network.parameters()).device
+        self.device = str(self.tensor_device)
+
+    def infer(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Disparity and confidence, float32 (H, W), of a uint8 RGB pair (H, W, 3)."""
+        was_training = self.network.training
+        with torch.inference_mode():
+            output = self.network.eval()(self._tensor(left), self._tensor(right))
+        self.network.train(was_training)
+        return output.disparity[0, 0].cpu().numpy(), output.confidence[0, 0].cpu().numpy()
+
+    def _tensor(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        return torch.from_numpy(image).to(self.tensor_device).permute(2, 0, 1)[None].float()
+
+
+def evaluate_pairs(network: nn.Module, root: Path) -> list[SceneScore]:
+    """Score a network on every pair under `root`, in the layout of `find_pairs`."""
+    limit_px = float(network.bin_px * (network.bins - 1))  # type: ignore[operator]
+    manifest = Manifest("checkpoint", int(network.size_multiple), limit_px, {})  # type: ignore[arg-type]
+    estimator = StereoEstimator(Model(manifest, Path()), TorchBackend(network))
+    return list(score_pairs(estimator.infer, find_pairs(root)))
+
+
+def network_from_checkpoint(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The averaged network of a checkpoint, in evaluation mode, and the checkpoint."""
+    state = load_checkpoint(path)
+    network = build_network(state["description"])
+    network.load_state_dict(state["ema"], strict=True)
+    return network.eval(), state
+
+
+def table(scores: list[SceneScore]) -> str:
+    """One line per scene, then one per set."""
+    rows = [(f"{s.set_name}/{s.scene}", s.metrics) for s in scores]
+    rows += [(f"{row['name']} ({row['scenes']})", row) for row in set_rows(scores)]
+    width = max(len(name) for name, _ in rows)
+    lines = [" ".join([" " * width, *(f"{name:>7}" for name in METRIC_NAMES)])]
+    lines += [" ".join([f"{name:{width}}", *(f"{row[m]:7.2f}" for m in METRIC_NAMES)]) for name, row in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    network, _ = network_from_checkpoint(arguments.checkpoint)
+    print(table(evaluate_pairs(network, arguments.pairs)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Export a checkpoint's averaged network: ONNX, safetensors and manifest, checked against each other.
+
+`python -m training.export CHECKPOINT --name corr_s [--out DIR] [--pairs PAIRS]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stereo_dp_ros.backends import load_estimator
+from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.evaluation import score_pairs, set_rows
+from stereo_dp_ros.core.metrics import METRIC_NAMES
+from stereo_dp_ros.core.models import MODELS_DIR
+from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.networks import describe_network, save_weights
+from training.errors import TrainingError
+from training.evaluate import network_from_checkpoint
+
+__all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px"]
+
+OPSET = 18
+PARITY_PX = 0.01
+INPUT = {
+    "names": ["left", "right"],
+    "layout": "NCHW",
+    "range": [0, 255],
+    "normalisation": "inside the graph",
+    "colour": "RGB",
+}
+OUTPUTS = {
+    "disparity": "(N, 1, H, W) px of the input, left view",
+    "confidence": "(N, 1, H, W) in 0..1",
+}
+
+
+class Deployed(nn.Module):
+    """A network that returns what is published: disparity and confidence."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) images to two (N, 1, H, W) maps."""
+        output = self.network(left, right)
+        return output.disparity, output.confidence
+
+
+def export_onnx(network: nn.Module, path: Path) -> None:
+    """Write one ONNX file with dynamic height and width."""
+    multiple = int(network.size_multiple)  # type: ignore[arg-type]
+    left, right = torch.rand(2, 1, 3, 4 * multiple, 6 * multiple).mul(255.0)
+    height, width = torch.export.Dim("height_multiples", min=2), torch.export.Dim("width_multiples", min=2)
+    size = {2: multiple * height, 3: multiple * width}
+    program = torch.onnx.export(
+        Deployed(network).eval(),
+        (left, right),
+        input_names=["left", "right"],
+        output_names=["disparity", "confidence"],
+        dynamic_shapes={"left": size, "right": size},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise TrainingError("the ONNX exporter returned nothing; expected a program")
+    program.save(path, external_data=False)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+
+
+def onnx_difference_px(network: nn.Module, path: Path, height_px: int = 192, width_px: int = 320) -> float:
+    """Largest difference of disparity between torch and ONNX Runtime on a random shifted pattern."""
+    random = np.random.default_rng(0)
+    wide = random.integers(0, 256, (1, 3, height_px, width_px + 16)).astype(np.float32)
+    left, right = np.ascontiguousarray(wide[..., :width_px]), np.ascontiguousarray(wide[..., 16:])
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(left), torch.from_numpy(right)).disparity.numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["disparity"], {"left": left, "right": right})
+    return float(np.abs(np.asarray(found) - expected).max())
+
+
+def count_macs(network: nn.Module, width_px: int = 640, height_px: int = 480) -> int:
+    """Multiply-accumulates of convolutions and matrix products for one pair."""
+    image = torch.zeros(1, 3, height_px, width_px)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.eval()(image, image)
+    return counter.get_total_flops() // 2
+
+
+def measure(manifest_path: Path, pairs: Path, backend: str = "auto") -> dict[str, Any]:
+    """Metrics by set of pairs, of the exported file in a runtime, and how they were measured."""
+    estimator = load_estimator(manifest_path, backend)
+    rows = set_rows(score_pairs(estimator.infer, find_pairs(pairs)))
+    figures = {row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 3) for m in METRIC_NAMES}} for row in rows}
+    runtime = estimator.backend
+    how = (
+        f"{runtime.name} {runtime.precision} at the images' own size; per image over every pixel with ground truth,"
+        " occluded ones included, then the mean of the set; epe in px, the rest in percent; zero-shot"
+    )
+    return {**figures, "measured": how}
+
+
+def export_model(checkpoint: Path, name: str, out: Path, pairs: Path | None) -> Path:
+    """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
+
+    Raises
+    ------
+    TrainingError
+        If ONNX Runtime's disparity differs from torch's by more than `PARITY_PX`.
+    """
+    network, state = network_from_checkpoint(checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    files = {suffix: out / f"{name}.{suffix}" for suffix in ("onnx", "safetensors")}
+    export_onnx(network, files["onnx"])
+    save_weights(network, files["safetensors"])
+    difference = onnx_difference_px(network, files["onnx"])
+    if difference > PARITY_PX:
+        raise TrainingError(f"{files['onnx']} differs from torch by {difference:.4f} px; expected at most {PARITY_PX}")
+    manifest = {
+        "name": name,
+        "network": describe_network(network),
+        "input": INPUT,
+        "outputs": OUTPUTS,
+        "size_multiple": int(network.size_multiple),  # type: ignore[arg-type]
+        "max_disparity_px": float(network.bin_px * (network.bins - 1)),  # type: ignore[operator]
+        "precision": "fp32",
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()},
+        "training": _training_record(state),
+        "metrics": {},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "macs_640x480": count_macs(network),
+    }
+    path = out / f"{name}.json"
+    _write(path, manifest)
+    if pairs is not None:
+        _write(path, {**manifest, "metrics": measure(path, pairs)})
+    return path
+
+
+def _training_record(state: dict[str, Any]) -> dict[str, Any]:
+    config = state["config"]
+    return {
+        "data": config["data"]["source"],
+        "command": state["command"],
+        "config": config,
+        "commit": state["commit"],
+        "steps": state["ema_updates"],
+        "samples": state["samples"],
+        "seconds": round(state["seconds"]),
+        "device": state["device"],
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> None:
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def main() -> int:
+    """Command line; 2 and one line on stderr for bad input."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--name", required=True, help="name of the model and of its files")
+    parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
+    parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
+    arguments = parser.parse_args()
+    try:
+        path = export_model(arguments.checkpoint, arguments.name, arguments.out, arguments.pairs)
+    except StereoDpError as error:
+        print(f"training.export: {error}", file=sys.stderr)
+        return 2
+    print(path.read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

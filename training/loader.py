@@ -1,0 +1,91 @@
+"""From a map-style data set of scenes to batches: crops that depend on the sample's index alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from training.errors import TrainingError
+
+__all__ = ["Batches", "CroppedScenes", "SceneSource", "build_loader"]
+
+
+class SceneSource(Protocol):
+    """Scenes by index: uint8 `left`, `right` (3, H, W), float32 `disparity` and bool `valid`, `occluded` (1, H, W)."""
+
+    def __getitem__(self, index: int, /) -> dict[str, Tensor]:
+        """Scene of an index; the same one every time."""
+        ...
+
+
+class CroppedScenes(Dataset[dict[str, Tensor]]):
+    """A random crop, half of them upside down, of each scene; deterministic in (seed, index)."""
+
+    def __init__(self, scenes: SceneSource, height_px: int, width_px: int, seed: int) -> None:
+        self.scenes = scenes
+        self.height_px = height_px
+        self.width_px = width_px
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        scene = self.scenes[index]
+        height, width = scene["left"].shape[-2:]
+        if height < self.height_px or width < self.width_px:
+            raise TrainingError(
+                f"scene {index} is {width}x{height}; expected at least the crop, {self.width_px}x{self.height_px}"
+            )
+        random = np.random.default_rng((self.seed, index))
+        y = int(random.integers(height - self.height_px + 1))
+        x = int(random.integers(width - self.width_px + 1))
+        rows, columns = slice(y, y + self.height_px), slice(x, x + self.width_px)
+        crop = {name: value[..., rows, columns] for name, value in scene.items()}
+        if random.random() < 0.5:
+            crop = {name: value.flip(-2) for name, value in crop.items()}
+        return {**{k: v.contiguous() for k, v in crop.items()}, "index": torch.tensor(index)}
+
+
+class Batches(Sampler[list[int]]):
+    """Batches of consecutive indices from `start` to `stop`, dealt out to `world` processes.
+
+    One global batch is `batch_size` consecutive indices whatever the number of processes; a rank takes every
+    `world`-th of them.
+    """
+
+    def __init__(self, start: int, stop: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        if batch_size % world:
+            raise TrainingError(f"batch size is {batch_size}; expected a multiple of the number of processes ({world})")
+        self.starts = range(start, stop - batch_size + 1, batch_size)
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world = world
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in self.starts:
+            yield list(range(start + self.rank, start + self.batch_size, self.world))
+
+
+def build_loader(dataset: Dataset[Any], batches: Batches, workers: int) -> DataLoader[dict[str, Tensor]]:
+    """Loader whose workers use one thread each and outnumber neither memory nor the batches asked for."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_single_thread if workers else None,
+        multiprocessing_context="fork" if workers else None,
+    )
+
+
+def _single_thread(_worker: int) -> None:
+    import cv2
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -1,0 +1,45 @@
+"""What made a checkpoint: command, commit, device, versions."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+__all__ = ["run_record"]
+
+
+def run_record(device: str) -> dict[str, str]:
+    """`command`, `commit` ("unknown" outside a git checkout, "+" for uncommitted changes), `device`, `torch`."""
+    return {
+        "command": " ".join(["python", "-m", "training." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "commit": _commit(),
+        "device": f"{_processor()}, {torch.get_num_threads()} threads" if device == "cpu" else device,
+        "torch": torch.__version__,
+    }
+
+
+def _commit() -> str:
+    root = Path(__file__).resolve().parent
+    try:
+        revision = _git(root, "rev-parse", "HEAD")
+        changed = _git(
+            root, "status", "--porcelain", "--untracked-files=no", "--", str(root), "../stereo_dp_ros/networks"
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return revision + ("+" if changed else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,100 @@
+"""Train a network: `python -m training.train --config training/configs/corr_s.yaml --out runs/corr_s`.
+
+A run goes on where its folder's checkpoint left off. SIGINT, SIGTERM and --max-minutes end it after the step in
+progress, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import torch
+from lightning_fabric import Fabric
+
+from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.evaluation import set_rows
+from training.config import DataConfig, load_config
+from training.data.dataset import VALIDATION_SEED, ProceduralScenes
+from training.data.procedural import SceneConfig
+from training.errors import TrainingError
+from training.evaluate import evaluate_pairs
+from training.loader import SceneSource
+from training.trainer import Trainer
+
+__all__ = ["build_scenes", "main"]
+
+
+class StopRequest:
+    """True once a signal came or the time is up."""
+
+    def __init__(self, max_minutes: float | None) -> None:
+        self.deadline = None if max_minutes is None else time.monotonic() + 60.0 * max_minutes
+        self.signalled = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.signalled = True
+
+    def __call__(self) -> bool:
+        return self.signalled or (self.deadline is not None and time.monotonic() > self.deadline)
+
+
+def build_scenes(config: DataConfig) -> SceneSource:
+    """The source that a config names."""
+    if config.source != "procedural":
+        raise TrainingError(f"data.source is {config.source!r}; expected 'procedural'")
+    try:
+        scene = SceneConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.scene.items()})
+    except TypeError as error:
+        raise TrainingError(f"data.scene: {error}") from error
+    scenes: SceneSource = ProceduralScenes(scene, VALIDATION_SEED)
+    return scenes
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file of a run")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and events")
+    parser.add_argument("--max-minutes", type=float, help="stop after so long, with a checkpoint")
+    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between checkpoints (%(default)s)")
+    parser.add_argument("--pairs", type=Path, help="folder of pairs to score at every checkpoint")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
+    parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (%(default)s)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Command line; 2 and one line on stderr for bad input."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    try:
+        config = load_config(arguments.config)
+        fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=config.precision)
+        fabric.launch()
+        trainer = Trainer(config, build_scenes(config.data), arguments.out, fabric)
+        stop = StopRequest(arguments.max_minutes)
+        trainer.run(stop, arguments.save_minutes, lambda t: _score(t, arguments.pairs))
+    except StereoDpError as error:
+        print(f"training.train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _score(trainer: Trainer, pairs: Path | None) -> None:
+    if pairs is None:
+        return
+    for row in set_rows(evaluate_pairs(trainer.average.network, pairs)):
+        line = f"{trainer.sample} samples, {row['name']}: epe {row['epe']:.2f} px, bad-2.0 {row['bad_2']:.1f} %"
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The training loop: resumable at any batch, averaged weights, stops before a step that is not finite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from stereo_dp_ros.networks import build_network, describe_network
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.config import OptimConfig, TrainConfig, to_dict
+from training.ema import WeightAverage
+from training.errors import TrainingError
+from training.loader import Batches, CroppedScenes, SceneSource, build_loader
+from training.losses import supervised_loss
+from training.record import run_record
+
+__all__ = ["Trainer", "learning_rate"]
+
+LOG_EVERY_STEPS = 25
+
+
+def learning_rate(config: OptimConfig, sample: int, samples: int) -> float:
+    """Rate before the batch that starts at `sample` of `samples`: linear warm-up, constant, linear decay to zero."""
+    rate = config.learning_rate
+    if config.warmup_samples:
+        rate *= min(1.0, (sample + config.batch_size) / config.warmup_samples)
+    if config.decay_samples:
+        rate *= min(1.0, (samples - sample) / config.decay_samples)
+    return rate
+
+
+class Trainer:
+    """A run in a folder: `last.pt` is its newest checkpoint, from which a new Trainer on the folder goes on.
+
+    Parameters
+    ----------
+    config
+        The run. Going on with other settings is allowed, except for the network's.
+    scenes
+        Source of samples; sample i of the run is scene i.
+    out
+        Folder for checkpoints and TensorBoard events.
+    fabric
+        Devices, precision and processes.
+    """
+
+    def __init__(self, config: TrainConfig, scenes: SceneSource, out: Path, fabric: Fabric) -> None:
+        self.config = config
+        self.scenes = scenes
+        self.out = out
+        self.fabric = fabric
+        self.sample = 0
+        self.seconds = 0.0
+        torch.manual_seed(config.seed)
+        self.network = build_network(config.network)
+        self.description = describe_network(self.network)
+        self.average = WeightAverage(self.network, config.optim.ema_decay)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=config.optim.learning_rate,
+            betas=(0.9, 0.999),
+            weight_decay=config.optim.weight_decay,
+            fused=True,
+        )
+        if self.checkpoint_path.exists():
+            self._restore(optimizer)
+        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        self.average.network.to(fabric.device)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The newest checkpoint of this run."""
+        return self.out / "last.pt"
+
+    def run(
+        self,
+        should_stop: Callable[[], bool] = lambda: False,
+        every_minutes: float = 5.0,
+        on_checkpoint: Callable[[Trainer], None] = lambda _: None,
+    ) -> None:
+        """Train until the config's number of samples or until `should_stop`, and leave a checkpoint.
+
+        `on_checkpoint` is called in the first process after each of them, every `every_minutes`.
+        """
+        self.model.train()
+        saved_at = time.monotonic()
+        with self._writer() as writer, self._progress() as progress:
+            for batch in self._batches():
+                terms = self.step(batch)
+                progress.update(self.config.optim.batch_size)
+                if (self.sample // self.config.optim.batch_size) % LOG_EVERY_STEPS == 0:
+                    self._log(writer, terms)
+                    progress.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in terms.items()), refresh=False)
+                if should_stop():
+                    break
+                if time.monotonic() - saved_at > 60.0 * every_minutes:
+                    self.save()
+                    self._call(on_checkpoint)
+                    saved_at = time.monotonic()
+        self.save()
+        self._call(on_checkpoint)
+
+    def step(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """One optimiser step; returns the terms of the loss.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or the gradient is not finite; weights are then as before the step.
+        """
+        started = time.monotonic()
+        rate = learning_rate(self.config.optim, self.sample, self.config.samples)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        output = self.model(batch["left"].float(), batch["right"].float())
+        terms = supervised_loss(output, batch["disparity"], batch["valid"], self.network.bin_px, self.config.loss)
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self._require_finite(values, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(terms["total"])
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.config.optim.clip_norm, error_if_nonfinite=False
+        )
+        self._require_finite({"gradient norm": float(norm)}, batch)
+        self.optimizer.step()
+        self.average.update(self.network)
+        self.sample += self.config.optim.batch_size
+        self.seconds += time.monotonic() - started
+        return values
+
+    def save(self) -> None:
+        """Write `last.pt` in the first process."""
+        if self.fabric.is_global_zero:
+            state = {
+                "description": self.description,
+                "config": to_dict(self.config),
+                "model": self.network.state_dict(),
+                "ema": self.average.network.state_dict(),
+                "ema_updates": self.average.updates,
+                "optimizer": self.optimizer.state_dict(),
+                "samples": self.sample,
+                "seconds": self.seconds,
+                **run_record(str(self.fabric.device)),
+            }
+            save_checkpoint(self.checkpoint_path, state)
+        self.fabric.barrier()
+
+    def _restore(self, optimizer: torch.optim.Optimizer) -> None:
+        state = load_checkpoint(self.checkpoint_path, self.description)
+        self.network.load_state_dict(state["model"], strict=True)
+        self.average.network.load_state_dict(state["ema"], strict=True)
+        self.average.updates = state["ema_updates"]
+        optimizer.load_state_dict(state["optimizer"])
+        self.sample, self.seconds = state["samples"], state["seconds"]
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        data = self.config.data
+        dataset = CroppedScenes(self.scenes, data.crop_height_px, data.crop_width_px, self.config.seed)
+        batches = Batches(
+            self.sample,
+            self.config.samples,
+            self.config.optim.batch_size,
+            self.fabric.global_rank,
+            self.fabric.world_size,
+        )
+        loader = build_loader(dataset, batches, data.workers)
+        yield from self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+    def _require_finite(self, values: dict[str, float], batch: dict[str, Tensor]) -> None:
+        bad = [name for name, value in values.items() if not torch.isfinite(torch.tensor(value))]
+        if bad:
+            raise TrainingError(
+                f"{', '.join(bad)} not finite at sample {self.sample} (scenes {batch['index'].tolist()});"
+                " stopped before the step"
+            )
+
+    def _call(self, on_checkpoint: Callable[[Trainer], None]) -> None:
+        if self.fabric.is_global_zero:
+            on_checkpoint(self)
+        self.fabric.barrier()
+
+    def _writer(self) -> SummaryWriter:
+        return SummaryWriter(str(self.out / "events"), purge_step=self.sample)
+
+    def _log(self, writer: SummaryWriter, terms: dict[str, float]) -> None:
+        if self.fabric.is_global_zero:
+            for name, value in terms.items():
+                writer.add_scalar(f"loss/{name}", value, self.sample)
+            writer.add_scalar("learning_rate", self.optimizer.param_groups[0]["lr"], self.sample)
+
+    def _progress(self) -> Any:
+        return tqdm(
+            total=self.config.samples,
+            initial=self.sample,
+            unit="sample",
+            disable=not self.fabric.is_global_zero,
+            mininterval=0.5,
+            dynamic_ncols=True,
+        )
