@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stereo_dp_ros.backends.telemetry import disable_telemetry
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.estimator import StereoEstimator
@@ -103,6 +104,7 @@ def _create(info: BackendInfo, model: Model, precision: str, threads: int | None
         raise BackendError(
             f"backend {info.name} has no precision {precision!r}, expected auto, {', '.join(info.precisions)}"
         )
+    disable_telemetry()
     module = importlib.import_module(f"stereo_dp_ros.backends.{info.name}_backend")
     create: Callable[..., Backend] = module.create
     return create(model, precision=precision, threads=threads)
