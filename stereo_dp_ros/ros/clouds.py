@@ -1,0 +1,121 @@
+"""Organised PointCloud2 messages from arrays, packed without a Python loop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from stereo_dp_ros.ros.conversions import fill_data
+
+__all__ = ["CloudPacker"]
+
+Float32Array = NDArray[np.float32]
+CreateCloud = Callable[..., PointCloud2]
+
+
+class CloudPacker:
+    """Packs organised clouds, with sensor_msgs_py where it is right and without it elsewhere.
+
+    Its create_cloud takes the first axis of a two-dimensional array for the width; releases that do are found by
+    one probe and not used.
+
+    Attributes
+    ----------
+    backend : ``sensor_msgs_py`` or ``builtin``
+    reason : why sensor_msgs_py is not used, empty if it is
+    """
+
+    def __init__(self, load_create_cloud: Callable[[], CreateCloud] | None = None) -> None:
+        self._create_cloud, self.reason = _working_create_cloud(load_create_cloud or _load_create_cloud)
+        self.backend = "builtin" if self._create_cloud is None else "sensor_msgs_py"
+
+    def pack(self, points_m: Float32Array, color: NDArray[np.uint8] | None, kind: str, header: Header) -> PointCloud2:
+        """Return an organised cloud of float32 x, y, z and, after `kind`, a fourth float32 field.
+
+        Parameters
+        ----------
+        points_m : float32 (H, W, 3), NaN invalid
+        color : uint8 (H, W) gray or (H, W, 3) RGB; not read for ``none``
+        kind : ``rgb`` packs 0x00RRGGBB into `rgb` (gray thrice), ``intensity`` is 0…255, ``none`` leaves it out
+        """
+        points = _structured(points_m, color, kind)
+        fields = _fields(points.dtype)
+        if self._create_cloud is not None:
+            return self._create_cloud(header, fields, points)
+        return _builtin_cloud(header, fields, points)
+
+
+def _load_create_cloud() -> CreateCloud:
+    from sensor_msgs_py.point_cloud2 import create_cloud
+
+    found: CreateCloud = create_cloud
+    return found
+
+
+def _working_create_cloud(load: Callable[[], CreateCloud]) -> tuple[CreateCloud | None, str]:
+    probe = _structured(np.arange(18, dtype=np.float32).reshape(2, 3, 3), None, "none")
+    fields = _fields(probe.dtype)
+    try:
+        create_cloud = load()
+        cloud = create_cloud(Header(), fields, probe)
+    except ImportError as error:
+        return None, f"sensor_msgs_py is not installed ({error})"
+    except Exception as error:  # whatever a mismatch of its NumPy and ours raises
+        return None, f"sensor_msgs_py fails ({type(error).__name__}: {error})"
+    if cloud != _builtin_cloud(Header(), fields, probe):
+        return None, f"sensor_msgs_py packs a cloud of 3x2 points as {cloud.width}x{cloud.height}"
+    return create_cloud, ""
+
+
+def _structured(points_m: Float32Array, color: NDArray[np.uint8] | None, kind: str) -> NDArray[Any]:
+    """Return (H, W) records of contiguous float32 x, y, z and the fourth field."""
+    names = ["x", "y", "z"] if kind == "none" else ["x", "y", "z", kind]
+    packed = np.empty((*points_m.shape[:2], len(names)), np.float32)
+    packed[..., :3] = points_m
+    if kind == "rgb":
+        packed.view(np.uint32)[..., 3] = _packed_rgb(color)
+    elif kind == "intensity":
+        packed[..., 3] = _gray(color)
+    return packed.view(np.dtype([(name, np.float32) for name in names]))[..., 0]
+
+
+def _packed_rgb(color: NDArray[np.uint8] | None) -> NDArray[np.uint32]:
+    if color is None:
+        raise TypeError("points with color need an image")
+    if color.ndim == 2:
+        return color.astype(np.uint32) * np.uint32(0x010101)
+    red, green, blue = (color[..., channel].astype(np.uint32) for channel in range(3))
+    packed: NDArray[np.uint32] = (red << np.uint32(16)) | (green << np.uint32(8)) | blue
+    return packed
+
+
+def _gray(color: NDArray[np.uint8] | None) -> Float32Array:
+    if color is None:
+        raise TypeError("points with intensity need an image")
+    if color.ndim == 2:
+        return color.astype(np.float32)
+    weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as OpenCV's RGB2GRAY
+    return np.asarray(color @ weights, np.float32)
+
+
+def _fields(dtype: np.dtype[Any]) -> list[PointField]:
+    return [
+        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+        for index, name in enumerate(dtype.names or ())
+    ]
+
+
+def _builtin_cloud(header: Header, fields: list[PointField], points: NDArray[Any]) -> PointCloud2:
+    height, width = points.shape
+    cloud = PointCloud2(header=header, height=height, width=width, fields=fields, is_dense=False)
+    cloud.is_bigendian = sys.byteorder == "big"
+    cloud.point_step = points.dtype.itemsize
+    cloud.row_step = points.dtype.itemsize * width
+    fill_data(cloud, points)
+    return cloud

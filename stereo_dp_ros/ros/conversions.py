@@ -1,0 +1,244 @@
+"""Images between messages and arrays: sensor_msgs/Image and CompressedImage in, Image and DisparityImage out.
+
+Where cv_bridge is installed and works it decodes; otherwise a built-in equivalent does. "Works" is decided by one
+conversion, because a cv_bridge that was built against another NumPy imports and then fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from std_msgs.msg import Header
+from stereo_msgs.msg import DisparityImage
+
+from stereo_dp_ros.core.errors import ImageError
+
+__all__ = ["ENCODINGS", "ImageDecoder", "depth_message", "disparity_message", "fill_data", "image_message"]
+
+UInt8Array = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+# encoding -> (bytes per channel, channels, OpenCV conversion to gray or RGB)
+ENCODINGS: dict[str, tuple[int, int, int | None]] = {
+    "mono8": (1, 1, None),
+    "8UC1": (1, 1, None),
+    "mono16": (2, 1, None),
+    "rgb8": (1, 3, None),
+    "bgr8": (1, 3, cv2.COLOR_BGR2RGB),
+    "8UC3": (1, 3, cv2.COLOR_BGR2RGB),
+    "rgba8": (1, 4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (1, 4, cv2.COLOR_BGRA2RGB),
+    # OpenCV names a Bayer pattern by its second row's second and third pixel, ROS by its first two rows.
+    "bayer_rggb8": (1, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": (1, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (1, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": (1, 1, cv2.COLOR_BayerGB2RGB),
+}
+
+MONO16_SCALE = 255.0 / 65535.0  # the full 16-bit range becomes the full 8-bit range, as in cv_bridge
+
+_NATIVE_IS_BIG_ENDIAN = sys.byteorder == "big"
+
+
+class _CvBridge(Protocol):
+    def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = ...) -> Any: ...
+
+
+class ImageDecoder:
+    """Turns image messages into arrays, with cv_bridge where it works and without it elsewhere.
+
+    Attributes
+    ----------
+    backend : ``cv_bridge`` or ``builtin``
+    reason : why cv_bridge is not used, empty if it is
+    """
+
+    def __init__(self, load_bridge: Callable[[], _CvBridge] | None = None) -> None:
+        self._bridge, self.reason = _working_bridge(load_bridge or _load_cv_bridge)
+        self.backend = "builtin" if self._bridge is None else "cv_bridge"
+
+    def decode(self, message: Image | CompressedImage, topic: str) -> UInt8Array:
+        """Return the pixels of `message`, received on `topic`.
+
+        Returns
+        -------
+        image : uint8 (H, W) for mono8, 8UC1 and mono16 (v · 255 / 65535, rounded), else (H, W, 3) RGB. 8UC3 is taken
+            as BGR. May share memory with the message.
+
+        Raises
+        ------
+        ImageError : empty image, unsupported encoding, rows or data shorter than they must be, or undecodable
+            compressed data; the message names `topic`, what was found and what was expected.
+        """
+        if isinstance(message, CompressedImage):
+            return _decode_compressed(message, topic)
+        _check_layout(message, topic)
+        if self._bridge is None:
+            return _decode_image(message)
+        return _decode_with_bridge(self._bridge, message)
+
+
+def _load_cv_bridge() -> _CvBridge:
+    from cv_bridge import CvBridge
+
+    bridge: _CvBridge = CvBridge()
+    return bridge
+
+
+def _working_bridge(load: Callable[[], _CvBridge]) -> tuple[_CvBridge | None, str]:
+    """Return a bridge that converts a 2×2 probe rightly, or None and why not."""
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    try:
+        bridge = load()
+        converted = np.asarray(bridge.imgmsg_to_cv2(image_message(pixels, "bgr8", Header()), desired_encoding="rgb8"))
+    except ImportError as error:
+        return None, f"cv_bridge is not installed ({error})"
+    except Exception as error:  # a bridge built for another NumPy fails with whatever its C++ throws
+        return None, f"cv_bridge fails ({type(error).__name__}: {error})"
+    if not np.array_equal(converted, pixels[..., ::-1]):
+        return None, "cv_bridge converts bgr8 to rgb8 wrongly"
+    return bridge, ""
+
+
+def _check_layout(message: Image, topic: str) -> None:
+    width, height, step, size = message.width, message.height, message.step, len(message.data)
+    if message.encoding not in ENCODINGS:
+        raise ImageError(
+            f"{topic}: encoding is {message.encoding!r}, expected one of {', '.join(sorted(ENCODINGS))}"
+        )
+    if width == 0 or height == 0:
+        raise ImageError(f"{topic}: image is {width}x{height}, expected at least 1x1")
+    item_bytes, channels, _ = ENCODINGS[message.encoding]
+    row_bytes = width * channels * item_bytes
+    if step < row_bytes:
+        raise ImageError(
+            f"{topic}: step is {step} bytes, expected at least {row_bytes} for {width} px of {message.encoding}"
+        )
+    if size < step * height:
+        raise ImageError(
+            f"{topic}: data has {size} bytes, expected at least {step * height} (step {step} x height {height})"
+        )
+
+
+def _rows(message: Image) -> NDArray[Any]:
+    """Return a view (H, W) or (H, W, C) of the message's data in its own byte order, without row padding."""
+    item_bytes, channels, _ = ENCODINGS[message.encoding]
+    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}u{item_bytes}")
+    shape = (message.height, message.width) if channels == 1 else (message.height, message.width, channels)
+    strides = (message.step, item_bytes * channels, item_bytes)[: len(shape)]
+    return np.ndarray(shape, dtype, buffer=memoryview(message.data), strides=strides)
+
+
+def _decode_image(message: Image) -> UInt8Array:
+    rows = _rows(message)
+    if message.encoding == "mono16":
+        return _scale_16_bit(rows)
+    conversion = ENCODINGS[message.encoding][2]
+    if conversion is None:
+        return np.ascontiguousarray(rows)
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(rows), conversion), np.uint8)
+
+
+def _decode_with_bridge(bridge: _CvBridge, message: Image) -> UInt8Array:
+    rows = _rows(message)
+    if message.encoding in ("mono8", "8UC1", "rgb8"):
+        return np.ascontiguousarray(rows)
+    encoding = "bgr8" if message.encoding == "8UC3" else message.encoding
+    # A message with neither row padding nor foreign byte order: cv_bridge releases differ in both.
+    native = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
+    plain = image_message(native, encoding, message.header)
+    target = "mono8" if encoding == "mono16" else "rgb8"
+    return np.ascontiguousarray(bridge.imgmsg_to_cv2(plain, desired_encoding=target))
+
+
+def _decode_compressed(message: CompressedImage, topic: str) -> UInt8Array:
+    data = np.frombuffer(memoryview(message.data), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise ImageError(
+            f"{topic}: {data.size} bytes of format {message.format!r} cannot be decoded, expected JPEG or PNG"
+        )
+    if image.dtype == np.uint16 and image.ndim == 2:
+        return _scale_16_bit(image)
+    if image.dtype != np.uint8:
+        raise ImageError(f"{topic}: compressed pixels are {image.dtype}, expected 8-bit, or 16-bit gray")
+    if image.ndim == 2:
+        return np.asarray(image, np.uint8)
+    conversion = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
+
+
+def _scale_16_bit(image: NDArray[Any]) -> UInt8Array:
+    native = np.ascontiguousarray(image, np.uint16)
+    return np.asarray(cv2.convertScaleAbs(native, alpha=MONO16_SCALE), np.uint8)
+
+
+def fill_data(message: Any, array: NDArray[Any]) -> None:
+    """Copy the bytes of `array` once into the empty `data` of `message`.
+
+    Assigning the array itself, or ``array.array('B', ndarray)``, walks it element by element.
+    """
+    message.data.frombytes(np.ascontiguousarray(array).data.cast("B"))
+
+
+def image_message(array: NDArray[Any], encoding: str, header: Header) -> Image:
+    """Return an Image of a (H, W) or (H, W, C) array in native byte order, without row padding."""
+    message = Image(header=header, encoding=encoding)
+    message.height, message.width = array.shape[:2]
+    message.is_bigendian = int(_NATIVE_IS_BIG_ENDIAN and array.dtype.itemsize > 1)
+    message.step = array.nbytes // array.shape[0]
+    fill_data(message, array)
+    return message
+
+
+def depth_message(depth_m: Float32Array, encoding: str, header: Header) -> Image:
+    """Return a depth image after REP 118.
+
+    Parameters
+    ----------
+    depth_m : float32 (H, W), NaN unknown
+    encoding : ``32FC1`` keeps m and NaN; ``16UC1`` is mm, rounded, 0 unknown or beyond 65.535 m
+    """
+    if encoding == "32FC1":
+        return image_message(depth_m, encoding, header)
+    depth_mm = np.rint(depth_m * np.float32(1000.0))
+    known = (depth_mm >= 1.0) & (depth_mm <= 65535.0)
+    return image_message(np.where(known, depth_mm, 0.0).astype(np.uint16), encoding, header)
+
+
+def disparity_message(
+    adjusted_px: Float32Array,
+    header: Header,
+    *,
+    focal_px: float,
+    baseline_m: float,
+    min_disparity_px: float,
+    max_disparity_px: float,
+    valid_window: tuple[int, int, int, int],
+    delta_px: float,
+) -> DisparityImage:
+    """Return a DisparityImage, all fields set.
+
+    Parameters
+    ----------
+    adjusted_px : float32 (H, W), d + doffs, so that depth = focal_px · baseline_m / adjusted_px; finite, below
+        `min_disparity_px` where there is no answer
+    min_disparity_px, max_disparity_px : searched range, doffs included
+    valid_window : x, y, width, height in px
+    delta_px : nominal disparity resolution
+    """
+    x_px, y_px, width_px, height_px = valid_window
+    message = DisparityImage(header=header, image=image_message(adjusted_px, "32FC1", header))
+    message.f = float(focal_px)
+    message.t = float(baseline_m)
+    message.valid_window = RegionOfInterest(x_offset=x_px, y_offset=y_px, width=width_px, height=height_px)
+    message.min_disparity = float(min_disparity_px)
+    message.max_disparity = float(max_disparity_px)
+    message.delta_d = float(delta_px)
+    return message

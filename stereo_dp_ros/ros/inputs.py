@@ -1,0 +1,137 @@
+"""Subscriptions that follow their publishers: reliability and durability are re-taken when these change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_policy_name_from_kind
+from rclpy.subscription import Subscription
+
+from stereo_dp_ros.ros.faults import FaultLog, Severity
+from stereo_dp_ros.ros.qos import input_profile
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble keeps them in a module of another name
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+__all__ = ["Input"]
+
+
+class Input:
+    """One subscribed topic.
+
+    Parameters
+    ----------
+    node, message_type, callback : as for ``create_subscription``
+    topic : resolved name
+    reliability : ``auto``, ``reliable`` or ``best_effort``
+    depth : messages kept until they are taken
+    latched : take a message from before we subscribed where the publisher keeps one
+    faults : where lost messages and publishers that do not fit are told
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        *,
+        reliability: str,
+        depth: int,
+        latched: bool,
+        faults: FaultLog,
+    ) -> None:
+        self.topic = topic
+        self.lost = 0
+        self.received = 0
+        self.received_ns = time.monotonic_ns()
+        self.last_stamp: Any = None
+        self._node = node
+        self._message_type = message_type
+        self._callback = callback
+        self._reliability = reliability
+        self._depth = depth
+        self._latched = latched
+        self._faults = faults
+        self._profile = self._wanted_profile()
+        self._subscription: Subscription | None = self._subscribe()
+
+    @property
+    def publisher_count(self) -> int:
+        """Publishers of the topic, whether or not their quality of service fits."""
+        return int(self._node.count_publishers(self.topic))
+
+    @property
+    def type_name(self) -> str:
+        """The expected type, as ``sensor_msgs/msg/Image``."""
+        package = self._message_type.__module__.split(".")[0]
+        return f"{package}/msg/{self._message_type.__name__}"
+
+    @property
+    def reliability(self) -> str:
+        """What is subscribed with: ``reliable`` or ``best_effort``."""
+        return str(self._profile.reliability.name).lower()
+
+    def refresh(self) -> None:
+        """Subscribe anew if the publishers now offer something else."""
+        if self._subscription is None or not self.publisher_count:
+            return
+        wanted = self._wanted_profile()
+        if (wanted.reliability, wanted.durability) == (self._profile.reliability, self._profile.durability):
+            return
+        self._node.destroy_subscription(self._subscription)
+        self._profile = wanted
+        self._subscription = self._subscribe()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _wanted_profile(self) -> QoSProfile:
+        offered = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self.topic)]
+        return input_profile(self._reliability, self._depth, offered, latched=self._latched)
+
+    def _subscribe(self) -> Subscription:
+        try:
+            return self._create(SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible, message_lost=self._on_lost
+            ))
+        except UnsupportedEventTypeError:
+            return self._create(SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible))
+
+    def _create(self, events: SubscriptionEventCallbacks) -> Subscription:
+        return self._node.create_subscription(
+            self._message_type, self.topic, self._on_message, self._profile, event_callbacks=events
+        )
+
+    def _on_message(self, message: Any) -> None:
+        self.received += 1
+        self.received_ns = time.monotonic_ns()
+        self.last_stamp = message.header.stamp
+        self._callback(message)
+
+    def _on_incompatible(self, event: Any) -> None:
+        if self._reliability == "auto":
+            return  # the next refresh takes what is offered
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        self._faults.report(
+            f"qos {self.topic}",
+            f"{self.topic}: a publisher offers incompatible {policy}, expected {self.reliability} "
+            "(set input_reliability to auto)",
+        )
+
+    def _on_lost(self, event: Any) -> None:
+        self.lost += event.total_count_change
+        self._faults.report(
+            f"lost {self.topic}",
+            f"{self.topic}: {event.total_count_change} messages lost on the way ({event.total_count} in all); give the "
+            "publisher's process the large-message DDS profile, or publish reliable",
+            Severity.WARN,
+        )

@@ -1,0 +1,183 @@
+"""From a disparity map to the messages that somebody subscribes to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+from stereo_msgs.msg import DisparityImage
+
+from stereo_dp_ros.core.disparity import DisparityMap
+from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth
+from stereo_dp_ros.core.images import colorize_disparity
+from stereo_dp_ros.ros.camera import CameraPair
+from stereo_dp_ros.ros.clouds import CloudPacker
+from stereo_dp_ros.ros.conversions import depth_message, disparity_message, image_message
+from stereo_dp_ros.ros.parameters import NodeParameters
+from stereo_dp_ros.ros.qos import output_profile
+from stereo_dp_ros.ros.rectification import RectifiedWindow
+
+__all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult"]
+
+Float32Array = NDArray[np.float32]
+
+DISPARITY_STEP_PX = 1.0 / 16.0  # delta_d, nominal: the resolution of OpenCV's matchers, which readers expect
+
+
+@dataclass(frozen=True)
+class StereoResult:
+    """One pair's disparity with all that its messages are made of.
+
+    An array is computed when a message first asks for it. A pixel has no answer where the estimator gave none, where
+    a rectified image has no content, and where d + doffs is below `min_disparity_px`.
+    """
+
+    disparity: DisparityMap
+    cameras: CameraPair
+    left_image: NDArray[np.uint8]
+    header: Header
+    parameters: NodeParameters
+    window: RectifiedWindow | None
+
+    @property
+    def min_disparity_px(self) -> float:
+        """Smallest disparity of the message: the searched range + doffs, but at least one step above 0.
+
+        DisparityImage has no answer for a disparity of 0 or less (depth = f·T / disparity), so where the range reaches
+        there the smallest positive step takes its place.
+        """
+        return max(self.disparity.min_disparity_px + self.cameras.calibration.doffs_px, DISPARITY_STEP_PX)
+
+    @property
+    def max_disparity_px(self) -> float:
+        """Largest disparity of the message: the searched range + doffs."""
+        return max(self.disparity.max_disparity_px + self.cameras.calibration.doffs_px, self.min_disparity_px)
+
+    @cached_property
+    def adjusted_px(self) -> Float32Array:
+        """Disparity + doffs, float32 (H, W) in px, NaN without an answer."""
+        adjusted = self.disparity.disparity_px + np.float32(self.cameras.calibration.doffs_px)
+        unanswered = ~(adjusted >= np.float32(self.min_disparity_px))  # NaN too
+        if self.window is not None:
+            unanswered |= ~self.window.mask
+        adjusted[unanswered] = np.nan
+        return adjusted
+
+    @cached_property
+    def answered(self) -> NDArray[np.bool_]:
+        """Where there is an answer, bool (H, W)."""
+        answered: NDArray[np.bool_] = np.isfinite(self.adjusted_px)
+        return answered
+
+    @cached_property
+    def depth_m(self) -> Float32Array:
+        """Depth, float32 (H, W), NaN where unknown, beyond the depth limits or below the confidence threshold."""
+        plain_px = np.where(self.answered, self.disparity.disparity_px, np.float32(np.nan))
+        depth = depth_from_disparity(plain_px, self.cameras.calibration)
+        parameters = self.parameters
+        if parameters.min_depth_m > 0.0:
+            depth[depth < np.float32(parameters.min_depth_m)] = np.nan
+        if parameters.max_depth_m > 0.0:
+            depth[depth > np.float32(parameters.max_depth_m)] = np.nan
+        if parameters.confidence_threshold > 0.0:
+            depth[self.disparity.confidence < np.float32(parameters.confidence_threshold)] = np.nan
+        return depth
+
+
+class Outputs:
+    """The node's publishers. Only what is subscribed to is computed."""
+
+    def __init__(self, node: Node, reliability: str, packer: CloudPacker) -> None:
+        self._node = node
+        self._packer = packer
+        profile = output_profile(reliability)
+        self._publishers: dict[str, Publisher] = {
+            name: node.create_publisher(message_type, name, profile) for name, (message_type, _) in OUTPUTS.items()
+        }
+
+    @property
+    def packer(self) -> CloudPacker:
+        """What packs the clouds."""
+        return self._packer
+
+    def subscribed(self) -> list[str]:
+        """Return the names of the outputs that somebody subscribes to."""
+        return [name for name, publisher in self._publishers.items() if publisher.get_subscription_count() > 0]
+
+    def messages(self, names: list[str], result: StereoResult) -> list[tuple[str, Any]]:
+        """Return the messages of these outputs, each with its output's name."""
+        return [(name, OUTPUTS[name][1](result, self._packer)) for name in names]
+
+    def publish(self, messages: list[tuple[str, Any]]) -> None:
+        """Publish what `messages` returned."""
+        for name, message in messages:
+            self._publishers[name].publish(message)
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self._publishers.values():
+            self._node.destroy_publisher(publisher)
+        self._publishers.clear()
+
+
+def _disparity(result: StereoResult, _: CloudPacker) -> DisparityImage:
+    calibration = result.cameras.calibration
+    adjusted = np.where(result.answered, result.adjusted_px, np.float32(result.min_disparity_px - 1.0))
+    height, width = adjusted.shape
+    return disparity_message(
+        adjusted,
+        result.header,
+        focal_px=calibration.fx_px,
+        baseline_m=calibration.baseline_m,
+        min_disparity_px=result.min_disparity_px,
+        max_disparity_px=result.max_disparity_px,
+        valid_window=(0, 0, width, height) if result.window is None else result.window.rectangle,
+        delta_px=DISPARITY_STEP_PX,
+    )
+
+
+def _depth(result: StereoResult, _: CloudPacker) -> Image:
+    return depth_message(result.depth_m, result.parameters.depth_encoding, result.header)
+
+
+def _depth_info(result: StereoResult, _: CloudPacker) -> CameraInfo:
+    info = copy.copy(result.cameras.left)
+    info.header = result.header
+    return info
+
+
+def _confidence(result: StereoResult, _: CloudPacker) -> Image:
+    confidence = np.where(result.answered, result.disparity.confidence, np.float32(0.0))
+    return image_message(confidence, "32FC1", result.header)
+
+
+def _points(result: StereoResult, packer: CloudPacker) -> PointCloud2:
+    step = result.parameters.points_decimation
+    points_m = points_from_depth(result.depth_m, result.cameras.calibration)
+    kind = result.parameters.points_color
+    return packer.pack(points_m[::step, ::step], result.left_image[::step, ::step], kind, result.header)
+
+
+def _color(result: StereoResult, _: CloudPacker) -> Image:
+    colored = colorize_disparity(result.adjusted_px, result.min_disparity_px, result.max_disparity_px)
+    return image_message(colored, "bgr8", result.header)
+
+
+# output -> message type and what makes its message
+OUTPUTS: dict[str, tuple[type, Callable[[StereoResult, CloudPacker], Any]]] = {
+    "disparity": (DisparityImage, _disparity),
+    "depth/image_rect": (Image, _depth),
+    "depth/camera_info": (CameraInfo, _depth_info),
+    "confidence": (Image, _confidence),
+    "points2": (PointCloud2, _points),
+    "disparity/color": (Image, _color),
+}

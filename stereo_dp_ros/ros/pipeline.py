@@ -1,0 +1,141 @@
+"""What happens to one pair between its arrival and its outputs. Runs in the inference thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stereo_dp_ros.core.disparity import DisparityMap
+from stereo_dp_ros.core.errors import CalibrationError, ImageError
+from stereo_dp_ros.ros.camera import CameraInfos, CameraPair, MissingCameraInfoError
+from stereo_dp_ros.ros.conversions import ImageDecoder
+from stereo_dp_ros.ros.outputs import Outputs, StereoResult
+from stereo_dp_ros.ros.parameters import NodeParameters
+from stereo_dp_ros.ros.rectification import Rectification, RectifiedWindow
+from stereo_dp_ros.ros.synchronizer import ImagePair
+
+__all__ = ["DroppedPairError", "Estimator", "Pipeline"]
+
+UInt8Array = NDArray[np.uint8]
+
+
+class Estimator(Protocol):
+    """What the node needs of `stereo_dp_ros.core.estimator.StereoEstimator`."""
+
+    def infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
+        """Return the disparity of the left image's pixels."""
+        ...
+
+
+class DroppedPairError(Exception):
+    """A pair that is let go; `cause` is counted, the message is for people (empty: nothing is wrong)."""
+
+    def __init__(self, cause: str, line: str = "") -> None:
+        super().__init__(line)
+        self.cause = cause
+
+
+class Pipeline:
+    """Decodes, rectifies, infers and publishes one pair.
+
+    Parameters
+    ----------
+    topics : the left and right image topics, as errors name them
+    rectification : None where images come rectified
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        outputs: Outputs,
+        infos: CameraInfos,
+        decoder: ImageDecoder,
+        rectification: Rectification | None,
+        topics: tuple[str, str],
+    ) -> None:
+        self._estimator = estimator
+        self._outputs = outputs
+        self._infos = infos
+        self._decoder = decoder
+        self._rectification = rectification
+        self._topics = topics
+
+    def process(
+        self, pair: ImagePair, parameters: NodeParameters, stopped: threading.Event
+    ) -> tuple[CameraPair, dict[str, float]]:
+        """Publish the outputs of `pair`; return its geometry and the duration of each stage in ms.
+
+        Once `stopped` is set nothing is published any more.
+
+        Raises
+        ------
+        DroppedPairError : nothing was published
+        """
+        started_ns = time.monotonic_ns()
+        waited_ns = started_ns - min(pair.left.received_ns, pair.right.received_ns)
+        if 0.0 < parameters.max_age_s * 1e9 < waited_ns:
+            raise DroppedPairError("too_old")
+        names = self._outputs.subscribed()
+        if not names:
+            raise DroppedPairError("no_subscribers")
+        left, right, cameras, window = self._prepare(pair)
+        prepared_ns = time.monotonic_ns()
+        disparity = self._infer(left, right)
+        inferred_ns = time.monotonic_ns()
+        result = StereoResult(disparity, cameras, left, pair.left.header, parameters, window)
+        messages = self._outputs.messages(names, result)
+        converted_ns = time.monotonic_ns()
+        if stopped.is_set():
+            raise DroppedPairError("deactivated")
+        self._outputs.publish(messages)
+        published_ns = time.monotonic_ns()
+        return cameras, {
+            "wait": waited_ns * 1e-6,
+            "decode": (prepared_ns - started_ns) * 1e-6,
+            "estimate": (inferred_ns - prepared_ns) * 1e-6,
+            **{f"estimate/{stage}": duration for stage, duration in disparity.timing_ms.items()},
+            "messages": (converted_ns - inferred_ns) * 1e-6,
+            "publish": (published_ns - converted_ns) * 1e-6,
+            "total": (published_ns - started_ns + waited_ns) * 1e-6,
+        }
+
+    def _prepare(self, pair: ImagePair) -> tuple[UInt8Array, UInt8Array, CameraPair, RectifiedWindow | None]:
+        """Return both images as arrays, rectified, with their geometry."""
+        try:
+            left = self._decoder.decode(pair.left.message, self._topics[0])
+            right = self._decoder.decode(pair.right.message, self._topics[1])
+            self._require_alike(pair, left, right)
+            height_px, width_px = left.shape[:2]
+            cameras = self._infos.pair(width_px, height_px)
+            if self._rectification is None:
+                return left, right, cameras, None
+            left, right, window = self._rectification(left, right, cameras)
+            return left, right, cameras, window
+        except ImageError as error:
+            raise DroppedPairError("bad_image", str(error)) from error
+        except MissingCameraInfoError as error:
+            raise DroppedPairError("no_camera_info", str(error)) from error
+        except CalibrationError as error:
+            raise DroppedPairError("bad_camera_info", str(error)) from error
+
+    def _require_alike(self, pair: ImagePair, left: UInt8Array, right: UInt8Array) -> None:
+        found = [
+            f"{image.shape[1]}x{image.shape[0]} {getattr(side.message, 'encoding', 'compressed')}"
+            for image, side in ((left, pair.left), (right, pair.right))
+        ]
+        if left.shape != right.shape or found[0] != found[1]:
+            raise ImageError(
+                f"{self._topics[0]} is {found[0]} and {self._topics[1]} is {found[1]}, "
+                "expected the same size and encoding"
+            )
+
+    def _infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
+        try:
+            return self._estimator.infer(left, right)
+        except Exception as error:  # a runtime's failure must cost one pair, not the node
+            line = " ".join(str(error).split())
+            raise DroppedPairError("inference_failed", f"inference failed: {type(error).__name__}: {line}") from error

@@ -1,0 +1,162 @@
+"""What runs while the node is active: subscriptions, pairing and the inference thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from stereo_dp_ros.ros.camera import SIDES, CameraInfos
+from stereo_dp_ros.ros.faults import FaultLog, Severity
+from stereo_dp_ros.ros.inputs import Input
+from stereo_dp_ros.ros.parameters import NodeParameters
+from stereo_dp_ros.ros.pipeline import DroppedPairError, Pipeline
+from stereo_dp_ros.ros.statistics import Latencies, PairCounts
+from stereo_dp_ros.ros.synchronizer import ImagePair, StereoSynchronizer, TimedMessage
+from stereo_dp_ros.ros.worker import NewestWorker, RateLimit
+
+__all__ = ["ActiveRun", "InputTopics"]
+
+_STOP_TIMEOUT_S = 1.0
+_PAIR_CAUSES = ("bad_image", "bad_camera_info", "inference_failed", "output_failed")
+
+
+@dataclass(frozen=True)
+class InputTopics:
+    """Resolved names of the subscribed topics, (left, right) each."""
+
+    images: tuple[str, str]
+    camera_infos: tuple[str, str]
+
+    @classmethod
+    def of(cls, node: Node, parameters: NodeParameters) -> InputTopics:
+        """Return the names after remapping; compressed images come on ``<image topic>/compressed``."""
+        image = "image_raw" if parameters.rectify else "image_rect"
+        suffix = "/compressed" if parameters.image_transport == "compressed" else ""
+        left, right = (node.resolve_topic_name(f"{side}/{image}") + suffix for side in SIDES)
+        left_info, right_info = (node.resolve_topic_name(f"{side}/camera_info") for side in SIDES)
+        return cls((left, right), (left_info, right_info))
+
+
+class ActiveRun:
+    """From activation to deactivation: feeds received pairs to `pipeline` and accounts for each of them.
+
+    Callbacks come from the node's executor, pairs are processed in a thread of this object.
+
+    Parameters
+    ----------
+    live_parameters : returns the present parameters, read for every pair
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topics: InputTopics,
+        pipeline: Pipeline,
+        infos: CameraInfos,
+        synchronizer: StereoSynchronizer,
+        faults: FaultLog,
+        live_parameters: Callable[[], NodeParameters],
+    ) -> None:
+        self.synchronizer = synchronizer
+        self.counts = PairCounts()
+        self.latencies = Latencies()
+        self.started_ns = time.monotonic_ns()
+        self._node = node
+        self._pipeline = pipeline
+        self._infos = infos
+        self._faults = faults
+        self._live_parameters = live_parameters
+        self._rate_limit = RateLimit()
+        self._note = ""
+        self._stopped = threading.Event()
+        self._worker: NewestWorker[ImagePair] = NewestWorker(self._process, "stereo inference")
+        self.images, self.camera_infos = self._open_inputs(topics)
+
+    def _open_inputs(self, topics: InputTopics) -> tuple[list[Input], list[Input]]:
+        parameters = self._live_parameters()
+        image_type = CompressedImage if parameters.image_transport == "compressed" else Image
+
+        def open_input(message_type: type, topic: str, callback: Callable[[Any], None], latched: bool) -> Input:
+            return Input(
+                self._node, message_type, topic, callback, faults=self._faults, latched=latched,
+                reliability=parameters.input_reliability, depth=parameters.queue_size,
+            )
+
+        def on_image(side: str, topic: str) -> Callable[[Any], None]:
+            return lambda message: self._on_image(side, topic, message)
+
+        def on_camera_info(side: str) -> Callable[[Any], None]:
+            return lambda message: self._infos.store(side, message)
+
+        camera_infos = [
+            open_input(CameraInfo, topic, on_camera_info(side), True)
+            for side, topic in zip(SIDES, topics.camera_infos, strict=True)
+        ]
+        images = [
+            open_input(image_type, topic, on_image(side, topic), False)
+            for side, topic in zip(SIDES, topics.images, strict=True)
+        ]
+        return images, camera_infos
+
+    def refresh(self) -> None:
+        """Follow publishers whose quality of service changed."""
+        for subscribed in (*self.images, *self.camera_infos):
+            subscribed.refresh()
+
+    def stop(self) -> bool:
+        """Unsubscribe and end the thread; whatever waits is let go and counted.
+
+        Returns whether the thread has ended; an inference that takes long ends it later, without output.
+        """
+        self._stopped.set()
+        for subscribed in (*self.images, *self.camera_infos):
+            subscribed.close()
+        if self._worker.stop(_STOP_TIMEOUT_S) is not None:
+            self.counts.drop("deactivated")
+        self.synchronizer.clear()
+        self._infos.clear()
+        return self._worker.ended
+
+    def on_pair(self, pair: ImagePair) -> None:
+        """Take a matched pair."""
+        self.counts.match()
+        if not self._rate_limit.allows(self._live_parameters().max_rate_hz, time.monotonic_ns()):
+            self.counts.drop("rate_limit")
+        elif self._worker.submit(pair) is not None:
+            self.counts.drop("superseded")
+
+    def _on_image(self, side: str, topic: str, message: Any) -> None:
+        timed = TimedMessage(message, time.monotonic_ns())
+        jumps = self.synchronizer.time_jumps
+        if timed.stamp_ns == 0:
+            self._faults.report("zero_stamp", f"{topic}: stamp is 0, expected the time of exposure (not paired)")
+        self.synchronizer.add(side, timed)
+        if self.synchronizer.time_jumps > jumps:
+            line = f"{topic}: stamps jumped back to {timed.stamp_ns * 1e-9:.3f} s, pairing starts anew"
+            self._faults.report("time_jump", line, Severity.WARN)
+
+    def _process(self, pair: ImagePair) -> None:
+        try:
+            cameras, durations_ms = self._pipeline.process(pair, self._live_parameters(), self._stopped)
+        except DroppedPairError as dropped:
+            self.counts.drop(dropped.cause)
+            if dropped.cause in _PAIR_CAUSES:
+                self._faults.report(dropped.cause, str(dropped))
+            return
+        except Exception as error:  # the thread must survive, and the pair must be counted
+            self.counts.drop("output_failed")
+            if not self._stopped.is_set():
+                self._faults.report("output_failed", f"output failed: {type(error).__name__}: {error}")
+            return
+        self.counts.publish()
+        self.latencies.add(durations_ms)
+        self._faults.resolve(*_PAIR_CAUSES)
+        if cameras.note and cameras.note != self._note:
+            self._note = cameras.note
+            self._node.get_logger().info(cameras.note)

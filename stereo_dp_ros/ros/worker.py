@@ -1,0 +1,83 @@
+"""One thread that works on the newest item it was given."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+__all__ = ["NewestWorker", "RateLimit"]
+
+_RATE_SLACK = 0.25  # of a period that an item may be early: jitter of an input at the very rate costs nothing
+
+Item = TypeVar("Item")
+
+
+class NewestWorker(Generic[Item]):
+    """Calls `process(item)` in its own thread; of the items that come meanwhile only the newest is kept.
+
+    Parameters
+    ----------
+    process : must not raise
+    name : of the thread
+    """
+
+    def __init__(self, process: Callable[[Item], None], name: str) -> None:
+        self._process = process
+        self._condition = threading.Condition()
+        self._next: Item | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, item: Item) -> Item | None:
+        """Have `item` processed next; return the one it replaces, or `item` itself if stopped."""
+        with self._condition:
+            if self._stopping:
+                return item
+            replaced, self._next = self._next, item
+            self._condition.notify()
+            return replaced
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has ended."""
+        return not self._thread.is_alive()
+
+    def stop(self, timeout_s: float) -> Item | None:
+        """End the thread, waiting at most `timeout_s` for the item at work; return the one not begun."""
+        with self._condition:
+            self._stopping = True
+            left_over, self._next = self._next, None
+            self._condition.notify()
+        self._thread.join(timeout_s)
+        return left_over
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while self._next is None and not self._stopping:
+                    self._condition.wait()
+                if self._next is None:
+                    return
+                item, self._next = self._next, None
+            self._process(item)
+            del item  # not held while waiting for the next
+
+
+class RateLimit:
+    """Lets through at most `rate_hz` items a second, evenly (two of three for 15 Hz and a limit of 10)."""
+
+    def __init__(self) -> None:
+        self._due_ns = 0.0
+
+    def allows(self, rate_hz: float, now_ns: int) -> bool:
+        """Say whether an item at `now_ns` (steady clock) passes; 0 is no limit."""
+        if rate_hz <= 0.0:
+            return True
+        period_ns = 1e9 / rate_hz
+        if now_ns < self._due_ns - _RATE_SLACK * period_ns:
+            return False
+        # A grid, so that the mean rate is the limit; after a pause it is moved, not caught up with.
+        self._due_ns = max(self._due_ns + period_ns, now_ns)
+        return True

@@ -1,0 +1,41 @@
+"""Fixtures of the node's tests: a DDS domain for each test, and a rig that plays the cameras and a user."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ros_rig import Rig
+
+DOMAINS = range(1, 102)  # ids whose ports lie below the ephemeral range
+
+
+@pytest.fixture
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A DDS domain that no other test uses meanwhile, in whatever process."""
+    folder = Path(tempfile.gettempdir()) / f"stereo_dp_ros-test-domains-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    start = os.getpid() % len(DOMAINS)
+    for domain in [*DOMAINS[start:], *DOMAINS[:start]]:
+        with (folder / str(domain)).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+            monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+            yield domain
+            return
+    raise RuntimeError("every DDS domain is in use")
+
+
+@pytest.fixture
+def rig(domain_id: int) -> Iterator[Rig]:
+    """A rig in this test's domain, taken down afterwards."""
+    rig = Rig(domain_id)
+    yield rig
+    rig.close()
