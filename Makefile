@@ -22,7 +22,7 @@ COLCON_VENV := $(VENV)-colcon
 ifneq ($(and $(ROS_DISTRO),$(AMENT_PREFIX_PATH)),)
 ROS := installed
 VENV_OPTIONS := --system-site-packages
-ROS_REQUIREMENTS := -c requirements/ros-installed.txt
+ROS_REQUIREMENTS :=
 else
 ROS := wheels
 VENV_OPTIONS :=
@@ -62,19 +62,16 @@ $(STAMPS)/venv-$(ROS):
 	mkdir -p $(STAMPS)
 	touch $@
 
-# The installation's own OpenCV serves its cv_bridge too: a second one is not put before it.
 $(STAMPS)/runtime: $(STAMPS)/venv-$(ROS) requirements/runtime.txt requirements/demo.txt requirements/ros-wheels.txt \
-		requirements/ros-installed.txt setup.py setup.cfg package.xml $(wildcard launch/* config/* config/*/*)
-	if [ $(ROS) = installed ] && $(BIN)/python -c 'import cv2'; then grep -v '^opencv' requirements/runtime.txt; \
-		else cat requirements/runtime.txt; fi >$(STAMPS)/runtime.txt
-	$(PIP) -r $(STAMPS)/runtime.txt -r requirements/demo.txt $(ROS_REQUIREMENTS)
+		setup.py setup.cfg package.xml $(wildcard launch/* config/* config/*/*)
+	.ci/requirements $(BIN)/python $(ROS) $(STAMPS)
+	$(PIP) -c $(STAMPS)/constraints.txt -r $(STAMPS)/runtime.txt -r requirements/demo.txt $(ROS_REQUIREMENTS)
 	PYTHONWARNINGS=ignore $(PIP) --no-deps --editable .
 	touch $@
 
 $(STAMPS)/test: $(STAMPS)/runtime requirements/torch.txt requirements/test.txt
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r requirements/torch.txt
-	$(PIP) -r requirements/test.txt -r requirements/torch.txt \
-		$(if $(filter installed,$(ROS)),-c requirements/ros-installed.txt)
+	$(PIP) -c $(STAMPS)/constraints.txt -r requirements/test.txt -r requirements/torch.txt
 	touch $@
 
 $(COLCON_VENV)/.stamp: requirements/colcon.txt
