@@ -13,12 +13,14 @@ from tqdm import tqdm
 from stereo_dp_ros.cli.options import add_model_options, estimator_from
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.evaluation import Method, score_pairs, set_rows
+from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.pairs import find_pairs
 from stereo_dp_ros.core.sgbm import SGBM_METHODS, Sgbm
+from stereo_dp_ros.core.sparsification import CONFIDENCE_METRIC_NAMES
 
 __all__ = ["add_arguments", "run"]
 
-_COLUMNS = ("epe", "bad_1", "bad_2", "bad_3", "d1_all", "density", "ms")
+_COLUMNS = (*METRIC_NAMES, *CONFIDENCE_METRIC_NAMES, "ms")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +72,7 @@ def _method(arguments: argparse.Namespace) -> tuple[Method, dict[str, Any]]:
 
 def _print_table(report: dict[str, Any]) -> None:
     print(f"{report['model']} on {report['backend']} {report['precision']}")
-    print(f"{'':38}" + "".join(f"{name:>9}" for name in _COLUMNS))
+    print(f"{'':38}" + "".join(f"{name:>12}" for name in _COLUMNS if name in report["scenes"][0]))
     for row in report["scenes"]:
         _print_row(f"{row['set']}/{row['scene']}", row)
     for row in report["sets"]:
@@ -78,7 +80,7 @@ def _print_table(report: dict[str, Any]) -> None:
 
 
 def _print_row(label: str, row: dict[str, Any]) -> None:
-    print(f"{label:38}" + "".join(f"{row[name]:9.2f}" for name in _COLUMNS))
+    print(f"{label:38}" + "".join(f"{row[name]:12.2f}" for name in _COLUMNS if name in row))
 
 
 def _write_json(path: str, report: dict[str, Any]) -> None:

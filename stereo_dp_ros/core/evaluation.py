@@ -14,6 +14,7 @@ from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
 from stereo_dp_ros.core.pairs import PairFolder
 from stereo_dp_ros.core.sgbm import fill_holes
+from stereo_dp_ros.core.sparsification import confidence_metrics
 
 __all__ = ["SceneScore", "score_pairs", "set_rows"]
 
@@ -22,7 +23,10 @@ Method = Callable[[NDArray[np.uint8], NDArray[np.uint8]], DisparityMap]
 
 @dataclass(frozen=True)
 class SceneScore:
-    """One scene's metrics (see `disparity_metrics`) and the time of one warm inference."""
+    """One scene's metrics and the time of one warm inference.
+
+    See `disparity_metrics` and, for methods that are not filled, `confidence_metrics`.
+    """
 
     set_name: str
     scene: str
@@ -60,6 +64,8 @@ def score_pairs(method: Method, pairs: Iterable[PairFolder], *, fill: bool = Fal
             if fill:
                 filled = disparity_metrics(fill_holes(answer.disparity_px), truth)
                 metrics = {**filled, "density": metrics["density"]}
+            else:
+                metrics.update(confidence_metrics(answer.disparity_px, answer.confidence, truth))
         except StereoDpError as error:
             text = str(error)
             raise type(error)(text if str(pair.path) in text else f"{pair.path}: {text}") from error

@@ -54,11 +54,11 @@ def disparity_metrics(disparity_px: NDArray[np.float32], ground_truth_px: NDArra
 
 
 def mean_metrics(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over images, every image counting the same."""
+    """The mean of each metric over images, every image counting the same; all rows have the same metrics."""
     collected = list(rows)
     if not collected:
         raise DataError("no images to average over, expected at least one")
-    return {name: float(np.mean([row[name] for row in collected])) for name in METRIC_NAMES}
+    return {name: float(np.mean([row[name] for row in collected])) for name in collected[0]}
 
 
 def _size(array: NDArray[np.float32]) -> str:
