@@ -34,7 +34,7 @@ RUNTIMES = {"onnxruntime", "openvino", "tensorrt"}
 
 # group of foreign modules: the rooms, or single modules, that may import them
 MAY_IMPORT = {
-    "ROS": (ROS, {"ros"}),
+    "ROS": (ROS, {"ros", "replay/dds.py"}),  # dds.py: the process that plays a bag live and records the answers
     "torch": (TORCH, {"networks", "training", "backends/torch_backend.py", "backends/tensorrt_backend.py"}),
     "a runtime": (RUNTIMES, {"backends", "training"}),
 }
