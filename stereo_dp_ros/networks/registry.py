@@ -13,10 +13,16 @@ from torch import nn
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.channels import apply_channel_table, channel_table
 from stereo_dp_ros.networks.corr import CorrConfig, CorrNetwork
+from stereo_dp_ros.networks.dtpnet import DtpConfig, DtpNetwork
+from stereo_dp_ros.networks.psmnet import PsmConfig, PsmNetwork
 
 __all__ = ["build_network", "describe_network", "load_network", "save_weights"]
 
-NETWORKS: dict[str, tuple[type[Any], type[Any]]] = {"corr": (CorrConfig, CorrNetwork)}
+NETWORKS: dict[str, tuple[type[Any], type[Any]]] = {
+    "corr": (CorrConfig, CorrNetwork),
+    "dtpnet": (DtpConfig, DtpNetwork),
+    "psmnet": (PsmConfig, PsmNetwork),
+}
 
 
 def build_network(description: Mapping[str, Any]) -> nn.Module:

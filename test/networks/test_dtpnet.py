@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.networks import build_network, describe_network
+from stereo_dp_ros.networks.dtpnet import SETTINGS, DtpConfig, DtpNetwork, Interlaced, PyramidPooling
+
+
+def millions(module: nn.Module) -> str:
+    return f"{sum(p.numel() for p in module.parameters()) / 1e6:.2f}"
+
+
+def pair(height: int = 64, width: int = 128, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.rand(batch, 3, height, width, generator=generator) * 255 for _ in range(2))
+    return left, right
+
+
+def test_setting_3_has_the_papers_parameters_to_the_printed_digits() -> None:
+    network = DtpNetwork(SETTINGS[3])
+    parts = {name: millions(getattr(network, name)) for name in ("features", "cost", "regression")}
+    assert parts == {"features": "0.10", "cost": "0.03", "regression": "0.51"}
+    assert millions(network) == "0.64"
+    assert sum(p.numel() for p in network.parameters()) == 643_504
+
+
+@pytest.mark.parametrize(("setting", "printed_millions"), [(1, 2.04), (2, 0.95)])
+def test_settings_1_and_2_are_within_a_tenth_of_the_printed_parameters(setting: int, printed_millions: float) -> None:
+    parameters = sum(p.numel() for p in DtpNetwork(SETTINGS[setting]).parameters())
+    assert abs(parameters / 1e6 - printed_millions) <= 0.1 * printed_millions
+
+
+def test_dtpnet_has_no_three_dimensional_layer() -> None:
+    assert not [m for m in DtpNetwork(SETTINGS[3]).modules() if isinstance(m, (nn.Conv3d, nn.BatchNorm3d))]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DtpConfig(max_disparity_px=32),
+        DtpConfig(max_disparity_px=32, spp=True),
+        DtpConfig(max_disparity_px=32, hourglasses=0),
+        DtpConfig(max_disparity_px=32, hourglasses=3, cost="interlaced"),
+        DtpConfig(max_disparity_px=32, stages=4),
+    ],
+)
+def test_every_switch_gives_disparity_at_full_and_logits_at_quarter_size(config: DtpConfig) -> None:
+    network = DtpNetwork(config).eval()
+    with torch.no_grad():
+        output = network(*pair())
+    assert output.disparity.shape == output.confidence.shape == (1, 1, 64, 128)
+    assert output.logits.shape == (1, 32, 16, 32)
+    assert output.disparity_coarse.shape == (1, 1, 16, 32)
+    assert 0 <= output.disparity.min() <= output.disparity.max() <= 31
+    assert 0 <= output.confidence.min() <= output.confidence.max() <= 1
+
+
+def test_a_switch_that_is_off_costs_nothing() -> None:
+    assert not [m for m in DtpNetwork(DtpConfig()).modules() if isinstance(m, PyramidPooling)]
+    without = DtpNetwork(DtpConfig(hourglasses=0))
+    assert millions(without.regression) == "0.08"  # the head of 192 bins alone
+
+
+def test_equal_logits_give_the_middle_of_the_range() -> None:
+    network = DtpNetwork(DtpConfig(max_disparity_px=32)).eval()
+    head = network.regression.heads[0]
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    with torch.no_grad():
+        disparity = network(*pair()).disparity
+    torch.testing.assert_close(disparity, torch.full_like(disparity, 15.5))
+
+
+def test_a_certain_bin_gives_its_disparity_and_full_confidence() -> None:
+    network = DtpNetwork(DtpConfig(max_disparity_px=32)).eval()
+    head = network.regression.heads[0]
+    nn.init.zeros_(head.weight)
+    with torch.no_grad():
+        head.bias.copy_(torch.nn.functional.one_hot(torch.tensor(7), 32).float() * 100)
+        output = network(*pair())
+    torch.testing.assert_close(output.disparity, torch.full_like(output.disparity, 7.0))
+    torch.testing.assert_close(output.confidence, torch.ones_like(output.confidence))
+
+
+def test_the_interlaced_module_sees_the_right_view_shifted() -> None:
+    """Plane k at column x is plane 0 at column x when the right view is moved k px to the right beforehand."""
+    torch.manual_seed(0)
+    module = Interlaced(64, 4).eval()
+    left, right = torch.rand(1, 64, 8, 24), torch.rand(1, 64, 8, 24)
+    moved = torch.roll(right, 3, dims=-1)
+    with torch.no_grad():
+        planes, reference = module(left, right), module(left, moved)
+    inner = slice(8, 16)  # away from the borders, where padding takes part
+    torch.testing.assert_close(planes[:, 3, :, inner], reference[:, 0, :, inner])
+
+
+def test_it_is_rebuilt_from_its_description() -> None:
+    network = build_network({"type": "dtpnet", "config": {"max_disparity_px": 32, "spp": True, "stages": 4}})
+    again = build_network(describe_network(network))
+    again.load_state_dict(network.state_dict(), strict=True)
+    assert describe_network(network)["channels"] == {}
+
+
+def test_a_wrong_field_is_named() -> None:
+    with pytest.raises(ModelError, match=r"dtpnet: stages is 3, expected 2 or 4; hourglasses is 2, expected 0, 1 or 3"):
+        dataclasses.replace(DtpConfig(), stages=3, hourglasses=2)
