@@ -19,7 +19,7 @@ from stereo_dp_ros.replay.messages import CAMERA_INFO, DISPARITY, IMAGE, typesto
 
 __all__ = ["BagReader", "BagWriter", "StereoTopics", "find_stereo_topics"]
 
-_METADATA_VERSION: Literal[8] = 8  # the newest that Humble and Jazzy both read
+_METADATA_VERSION: Literal[8] = 8  # 9 writes QoS in a form that older ROS 2 releases do not read
 _LEFT_RIGHT = (("left", "right"), ("cam0", "cam1"), ("infra1", "infra2"))
 
 

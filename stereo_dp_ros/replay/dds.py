@@ -1,0 +1,227 @@
+"""Playing a bag over DDS and recording what comes back: the only module here that needs rclpy.
+
+Both run in processes of their own, so that neither the other nor the node can hold their clocks back. Messages stay
+serialized from bag to DDS to bag. All times are of the steady clock, which processes of one machine share.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from stereo_msgs.msg import DisparityImage
+
+from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
+from stereo_dp_ros.replay.messages import (
+    CAMERA_INFO,
+    CLOUD,
+    DIAGNOSTICS,
+    DISPARITY,
+    IMAGE,
+    raw_stamp_ns,
+    typestore,
+)
+
+__all__ = ["play", "record"]
+
+_START_DELAY_S = 0.3
+_POLL_S = 0.02
+_DEPTH = 30
+_CLASSES: dict[str, type] = {
+    IMAGE: Image,
+    CAMERA_INFO: CameraInfo,
+    CLOUD: PointCloud2,
+    DISPARITY: DisparityImage,
+    DIAGNOSTICS: DiagnosticArray,
+}
+
+
+def play(pipe: Connection, bag_path: Path, topics: StereoTopics, rate: float, domain_id: int) -> None:
+    """Play a pair's topics at `rate` times their own speed; the process ends when the parent says so or goes away.
+
+    Sends ``("ready", None)`` when every topic has a subscriber, ``("published", stamp_ns)`` after each pair and
+    ``("done", {stamp_ns: published_ns})`` after the last, published_ns being the time just before the later image of
+    a pair was handed to DDS. Waits for ``"start"`` in between, for ``"stop"`` at the end.
+    """
+
+    def work() -> None:
+        with BagReader(bag_path) as bag, _ros_node("player", domain_id) as node:
+            publishers = {
+                topic: node.create_publisher(_CLASSES[bag.topics[topic]], topic, _profile()) for topic in topics.inputs
+            }
+            if not _wait_for(pipe, lambda: all(p.get_subscription_count() for p in publishers.values())):
+                return
+            pipe.send(("ready", None))
+            if pipe.recv() == "start":
+                pipe.send(("done", _publish_all(pipe, bag, topics, publishers, rate)))
+                pipe.recv()
+
+    _report_errors(pipe, work)
+
+
+def record(pipe: Connection, bag_path: Path, outputs: Mapping[str, str], domain_id: int) -> None:
+    """Record topics → types into a bag until the parent says stop or goes away; the bag is closed in any case.
+
+    Sends ``("ready", None)`` when every topic has a publisher, ``("received", (topic, stamp_ns, received_ns))`` for
+    each DisparityImage, ``("diagnostics", {key: value})`` for each status whose name ends in ``: stereo`` and
+    ``("done", {topic: messages})`` at the end.
+    """
+
+    def work() -> None:
+        counts = dict.fromkeys(outputs, 0)
+        with (
+            BagWriter(bag_path, overwrite=True) as bag,
+            _ros_node("recorder", domain_id) as node,
+            _Storage(bag) as storage,
+        ):
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+
+            def subscribe(topic: str, msgtype: str) -> None:
+                def on_message(data: bytes) -> None:
+                    received_ns = time.monotonic_ns()
+                    counts[topic] += 1
+                    storage.put(topic, msgtype, data)
+                    if msgtype == DISPARITY:
+                        pipe.send(("received", (topic, raw_stamp_ns(data), received_ns)))
+                    elif msgtype == DIAGNOSTICS:
+                        _send_diagnostics(pipe, data)
+
+                node.create_subscription(_CLASSES[msgtype], topic, on_message, _profile(), raw=True)
+
+            for topic, msgtype in outputs.items():
+                subscribe(topic, msgtype)
+            if not _wait_for(pipe, lambda: all(node.count_publishers(topic) for topic in outputs)):
+                return
+            pipe.send(("ready", None))
+            while not pipe.poll():
+                executor.spin_once(timeout_sec=_POLL_S)
+            executor.shutdown()
+        pipe.send(("done", counts))
+
+    _report_errors(pipe, work)
+
+
+def _publish_all(
+    pipe: Connection, bag: BagReader, topics: StereoTopics, publishers: Mapping[str, Any], rate: float
+) -> dict[int, int]:
+    """Publish everything when it is due; return when each pair's later image was."""
+    published_ns: dict[int, dict[str, int]] = {}
+    images = {topics.left_image, topics.right_image}
+    begin_ns = time.monotonic_ns() + int(_START_DELAY_S * 1e9)
+    first_ns: int | None = None
+    for topic, time_ns, data in bag.raw(topics.inputs):
+        first_ns = time_ns if first_ns is None else first_ns
+        due_ns = begin_ns + int((time_ns - first_ns) / rate)
+        while (left_ns := due_ns - time.monotonic_ns()) > 0:
+            if pipe.poll(left_ns * 1e-9):
+                raise _StoppedError
+        if topic in images:
+            stamp = raw_stamp_ns(data)
+            pair = published_ns.setdefault(stamp, {})
+            pair[topic] = time.monotonic_ns()
+            publishers[topic].publish(data)
+            if len(pair) == 2:
+                pipe.send(("published", stamp))
+        else:
+            publishers[topic].publish(data)
+    return {stamp: max(pair.values()) for stamp, pair in published_ns.items() if len(pair) == 2}
+
+
+class _StoppedError(Exception):
+    """The parent said stop while the bag was playing."""
+
+
+class _Storage:
+    """Writes messages to a bag in a thread, so that the disk does not delay receiving."""
+
+    def __init__(self, bag: BagWriter) -> None:
+        self._bag = bag
+        self._queue: queue.SimpleQueue[tuple[str, str, bytes, int] | None] = queue.SimpleQueue()
+        self._error: StereoDpError | None = None
+        self._thread = threading.Thread(target=self._run, name="bag writer")
+
+    def put(self, topic: str, msgtype: str, data: bytes) -> None:
+        """Have a message written with the time of now; raises what writing an earlier one raised."""
+        if self._error is not None:
+            raise self._error
+        self._queue.put((topic, msgtype, data, time.time_ns()))
+
+    def __enter__(self) -> _Storage:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            topic, msgtype, data, time_ns = item
+            try:
+                self._bag.write_raw(topic, msgtype, data, time_ns)
+            except StereoDpError as error:
+                self._error = error
+                return
+
+
+def _send_diagnostics(pipe: Connection, data: bytes) -> None:
+    message: Any = typestore().deserialize_cdr(data, DIAGNOSTICS)
+    for status in message.status:
+        if status.name.endswith(": stereo"):
+            values = {item.key: item.value for item in status.values}
+            pipe.send(("diagnostics", {**values, "level": int(status.level), "message": status.message}))
+
+
+def _report_errors(pipe: Connection, work: Callable[[], None]) -> None:
+    """Run a child's work; errors go to the parent, whose going away ends the child quietly."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent then says stop
+    try:
+        work()
+    except (EOFError, BrokenPipeError, _StoppedError):
+        return
+    except StereoDpError as error:
+        pipe.send(("error", str(error)))
+    except Exception as error:  # rclpy and rcl errors share no base
+        pipe.send(("error", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+
+
+@contextmanager
+def _ros_node(name: str, domain_id: int) -> Iterator[Node]:
+    rclpy.init(domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield Node(f"stereo_dp_{name}", enable_rosout=False, start_parameter_services=False)
+    finally:
+        rclpy.shutdown()
+
+
+def _wait_for(pipe: Connection, condition: Callable[[], bool]) -> bool:
+    """Wait until the condition holds (True) or the parent says anything (False)."""
+    while not condition():
+        if pipe.poll(_POLL_S):
+            return False
+    return True
+
+
+def _profile() -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=_DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.VOLATILE,
+    )

@@ -1,0 +1,280 @@
+"""Plays a bag through a running node and records what it publishes: three processes, watched from a fourth."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.replay.bag import StereoTopics
+from stereo_dp_ros.replay.messages import CLOUD, DIAGNOSTICS, DISPARITY, IMAGE
+
+__all__ = ["OUTPUTS", "LiveRun", "NodeProcess", "node_command", "run_live"]
+
+OUTPUTS = {
+    "disparity": DISPARITY,
+    "depth/image_rect": IMAGE,
+    "confidence": IMAGE,
+    "points2": CLOUD,
+}
+_DIAGNOSTICS_TOPIC = "/diagnostics"
+_START_TIMEOUT_S = 120.0
+_SILENCE_TIMEOUT_S = 8.0  # after the last pair was played: the node's last outputs and its next diagnostics
+_STOP_TIMEOUT_S = 5.0
+
+
+@dataclass
+class LiveRun:
+    """What was seen of the node while a bag was played to it.
+
+    Attributes
+    ----------
+    published_ns : stamp of each pair → steady time just before its later image was published
+    received_ns : stamp of each disparity → steady time at which the recorder had it
+    repeated : disparities whose stamp had come before
+    counts : recorded messages by topic
+    diagnostics : the node's last values
+    cpu_percent, memory_mb : of the node while the bag played (100 is one core), its peak; None where not known
+    exit_code : of the node
+    """
+
+    published_ns: dict[int, int] = field(default_factory=dict)
+    received_ns: dict[int, int] = field(default_factory=dict)
+    repeated: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    cpu_percent: float | None = None
+    memory_mb: float | None = None
+    exit_code: int | None = None
+
+
+def node_command(namespace: str, parameters: Mapping[str, object]) -> list[str]:
+    """The command that starts `stereo_node` in a namespace such as ``/stereo``."""
+    command = [sys.executable, "-m", "stereo_dp_ros.ros.main", "--ros-args", "-r", f"__ns:={namespace}"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    return command
+
+
+class NodeProcess:
+    """A node in a process of its own; leaving the context ends it, politely first.
+
+    Parameters
+    ----------
+    log_path : where its output goes
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log_path: Path) -> None:
+        self.log_path = log_path
+        self.exit_code: int | None = None
+        with log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, env=dict(environment), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def require_alive(self) -> None:
+        """Raise StereoDpError, with the last line of its log, if the node has ended."""
+        if self._process.poll() is not None:
+            lines = self.log_path.read_text(errors="replace").strip().splitlines()
+            last = lines[-1] if lines else "no output"
+            raise StereoDpError(f"stereo_node ended with exit code {self._process.returncode}: {last}")
+
+    def stop(self) -> int:
+        """End the node: SIGINT, SIGTERM, SIGKILL; returns its exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is not None:
+                break
+            self._process.send_signal(number)
+            try:
+                self._process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                continue
+        self.exit_code = self._process.wait()
+        return self.exit_code
+
+    def cpu_s(self) -> float | None:
+        """Processor time so far; None where /proc does not tell."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return None
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory_mb(self) -> float | None:
+        """Peak resident memory so far, in MB (10⁶ bytes); None where /proc does not tell."""
+        try:
+            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        except OSError:
+            return None
+        peak_kib = next((line.split()[1] for line in lines if line.startswith("VmHWM")), None)
+        return None if peak_kib is None else int(peak_kib) * 1024 / 1e6
+
+
+def run_live(
+    bag_path: Path,
+    topics: StereoTopics,
+    recorded_path: Path,
+    node: NodeProcess,
+    *,
+    namespace: str,
+    domain_id: int,
+    rate: float = 1.0,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> LiveRun:
+    """Play a bag to a node that is starting or running, record its outputs, and wait until its count is told.
+
+    Parameters
+    ----------
+    recorded_path : bag to write
+    namespace : of the node, such as ``/stereo``; its outputs are OUTPUTS in there
+    rate : 1 is the bag's own speed
+    on_progress : called with the number of pairs played
+
+    Raises
+    ------
+    StereoDpError
+        The node ended, or does not publish or subscribe; a bag cannot be read or written.
+    """
+    outputs = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
+    run = LiveRun()
+    with (
+        _Child("record", recorded_path, {**outputs, _DIAGNOSTICS_TOPIC: DIAGNOSTICS}, domain_id) as recorder,
+        _Child("play", bag_path, topics, rate, domain_id) as player,
+    ):
+        _wait_ready(recorder, node, f"does not publish {', '.join(outputs)}")
+        _wait_ready(player, node, f"does not subscribe to {', '.join(topics.inputs)}")
+        begin_s, begin_cpu_s = time.monotonic(), node.cpu_s()
+        player.pipe.send("start")
+        _watch(run, player, recorder, node, on_progress)
+        end_cpu_s = node.cpu_s()
+        if begin_cpu_s is not None and end_cpu_s is not None:
+            run.cpu_percent = 100.0 * (end_cpu_s - begin_cpu_s) / (time.monotonic() - begin_s)
+        run.memory_mb = node.peak_memory_mb()
+        recorder.pipe.send("stop")
+        run.counts = _await_counts(run, recorder)
+    run.exit_code = node.stop()
+    return run
+
+
+class _Child:
+    """One of dds.py's functions in a process of its own, at the other end of a pipe."""
+
+    def __init__(self, name: str, *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_child, args=(name, theirs, *arguments), name=name, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pipe.close()  # which ends the child
+        self.process.join(_STOP_TIMEOUT_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def receive(self) -> tuple[str, Any]:
+        """The next event; raises the child's error."""
+        try:
+            kind, value = self.pipe.recv()
+        except EOFError:
+            raise StereoDpError(f"the process that should {self.process.name} ended unexpectedly") from None
+        if kind == "error":
+            raise StereoDpError(value)
+        return kind, value
+
+
+def _child(name: str, pipe: Connection, *arguments: Any) -> None:
+    from stereo_dp_ros.replay import dds  # only here, for it needs rclpy
+
+    run: Callable[..., None] = dds.play if name == "play" else dds.record
+    run(pipe, *arguments)
+
+
+def _wait_ready(child: _Child, node: NodeProcess, complaint: str) -> None:
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        node.require_alive()
+        if child.pipe.poll(0.1):
+            kind, _ = child.receive()
+            if kind == "ready":
+                return
+    raise StereoDpError(f"stereo_node {complaint} after {_START_TIMEOUT_S:.0f} s, see {node.log_path}")
+
+
+def _watch(
+    run: LiveRun, player: _Child, recorder: _Child, node: NodeProcess, on_progress: Callable[[int], None]
+) -> None:
+    """Take events until the bag is played and the node's count of it is in, or nothing comes any more."""
+    played = 0
+    deadline_s: float | None = None
+    while deadline_s is None or time.monotonic() < deadline_s:
+        node.require_alive()
+        for pipe in wait([player.pipe, recorder.pipe], 0.1):
+            kind, value = (player if pipe is player.pipe else recorder).receive()
+            if kind == "published":
+                played += 1
+                on_progress(played)
+            elif kind == "done":
+                run.published_ns = value
+                deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
+            else:
+                _take(run, kind, value)
+        if deadline_s is not None and _is_settled(run):
+            return
+
+
+def _take(run: LiveRun, kind: str, value: Any) -> None:
+    """Take an event of the recorder."""
+    if kind == "diagnostics":
+        run.diagnostics = value
+    elif kind == "received":
+        _, stamp, received_ns = value
+        if stamp in run.received_ns:
+            run.repeated += 1
+        else:
+            run.received_ns[stamp] = received_ns
+
+
+def _is_settled(run: LiveRun) -> bool:
+    """Whether the node has told of every pair, and all that it published has come."""
+    values = run.diagnostics
+    received = [int(values.get(f"{side} received", 0)) for side in ("left", "right")]
+    return (
+        min(received) >= len(run.published_ns)
+        and values.get("pairs in flight") == "0"
+        and int(values.get("pairs published", 0)) <= len(run.received_ns) + run.repeated
+    )
+
+
+def _await_counts(run: LiveRun, recorder: _Child) -> dict[str, int]:
+    while True:
+        kind, value = recorder.receive()
+        if kind == "done":
+            counts: dict[str, int] = value
+            return counts
+        _take(run, kind, value)
