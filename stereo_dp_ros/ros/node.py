@@ -81,6 +81,7 @@ class StereoNode(LifecycleNode):
         self._estimator_factory = estimator_factory
         self._faults = FaultLog(self._log_fault)
         self._live = declare_parameters(self)
+        self._told: set[str] = set()
         self._configured: _Configured | None = None
         self._run: ActiveRun | None = None
         self._monitor: RunMonitor | None = None
@@ -153,9 +154,7 @@ class StereoNode(LifecycleNode):
         topics = InputTopics.of(self, parameters)
         infos = CameraInfos(*topics.camera_infos)
         decoder, packer = ImageDecoder(), CloudPacker()
-        for helper in (decoder, packer):
-            if helper.reason:
-                self.get_logger().info(f"{helper.reason}: the built-in equivalent is used", once=True)
+        self._tell_builtin(decoder.reason, packer.reason)
         rectification = Rectification(*topics.camera_infos) if parameters.rectify else None
         outputs = Outputs(self, parameters.output_reliability, packer)
         pipeline = Pipeline(estimator, outputs, infos, decoder, rectification, topics.images)
@@ -170,8 +169,7 @@ class StereoNode(LifecycleNode):
         synchronizer = StereoSynchronizer(
             parameters.sync_backend, parameters.queue_size, tolerance_ns, self._on_pair
         )
-        if synchronizer.reason:
-            self.get_logger().info(f"{synchronizer.reason}: the built-in equivalent is used", once=True)
+        self._tell_builtin(synchronizer.reason)
         self._run = ActiveRun(
             self, configured.topics, configured.pipeline, configured.infos, synchronizer, self._faults,
             lambda: self._live,
@@ -190,6 +188,13 @@ class StereoNode(LifecycleNode):
         if self._configured is not None:
             self._configured.outputs.close()
         self._configured = None
+
+    def _tell_builtin(self, *reasons: str) -> None:
+        """Say once why a built-in equivalent stands in for a ROS package."""
+        for reason in reasons:
+            if reason and reason not in self._told:
+                self._told.add(reason)
+                self.get_logger().info(f"{reason}: the built-in equivalent is used")
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         reason = str(error) if isinstance(error, StereoDpError) else f"{type(error).__name__}: {error}"
