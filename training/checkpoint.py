@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,13 @@ def load_checkpoint(path: Path, description: dict[str, Any] | None = None) -> di
     Raises
     ------
     TrainingError
-        If keys are missing, or `description` (see `stereo_dp_ros.networks.describe_network`) is given and differs.
+        If the file cannot be read, keys are missing, or `description` (see `stereo_dp_ros.networks.describe_network`) is given and differs.
     """
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(f"{path}: cannot be read ({reason}); expected a checkpoint of training.train") from error
     if set(state) != KEYS:
         raise TrainingError(f"{path}: has the keys {sorted(state)}; expected {sorted(KEYS)}")
     if description is not None and state["description"] != description:

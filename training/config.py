@@ -85,7 +85,7 @@ class TrainConfig:
 
 
 def parse_config(cls: type[Any], values: Any, where: str = "") -> Any:
-    """Build the dataclass `cls` from a mapping; a TrainingError names every field that is unknown, missing or mistyped."""
+    """Build the dataclass `cls` from a mapping; a TrainingError names fields that are unknown, missing or mistyped."""
     if not isinstance(values, dict):
         raise TrainingError(f"{where or 'config'} is {values!r}; expected a mapping")
     hints = typing.get_type_hints(cls)

@@ -18,12 +18,13 @@ def run_record(device: str) -> dict[str, str]:
         "command": " ".join(["python", "-m", "training." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
         "commit": _commit(),
         "device": f"{_processor()}, {torch.get_num_threads()} threads" if device == "cpu" else device,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 
 def _commit() -> str:
-    root = Path(__file__).resolve().parent
+    root = Path(__file__).resolve().parent.parent
+    sources = ("training", "stereo_dp_ros/networks")
     try:
         revision = _git(root, "rev-parse", "HEAD")
         changed = _git(

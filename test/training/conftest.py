@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+TINY = {
+    "type": "corr",
+    "config": {
+        "max_disparity_px": 64,
+        "stem_channels": 8,
+        "feature_channels": [8, 8, 16],
+        "match_channels": [8, 8],
+        "coarse_groups": 4,
+        "volume_channels": [8, 8, 8],
+        "mask_channels": 8,
+    },
+}
+
+
+class NoiseScenes:
+    """Noise shifted by a whole number of pixels, 8 for even and 24 for odd scenes."""
+
+    def __getitem__(self, index: int, /) -> dict[str, Tensor]:
+        shift = 8 if index % 2 == 0 else 24
+        generator = torch.Generator().manual_seed(index)
+        wide = torch.randint(0, 256, (3, 80, 160 + shift), generator=generator, dtype=torch.uint8)
+        disparity = torch.full((1, 80, 160), float(shift))
+        visible = torch.ones(1, 80, 160, dtype=torch.bool)
+        return {
+            "left": wide[..., :160],
+            "right": wide[..., shift:],
+            "disparity": disparity,
+            "valid": visible,
+            "occluded": ~visible,
+        }
+
+
+@pytest.fixture(scope="session")
+def noise_scenes() -> NoiseScenes:
+    return NoiseScenes()
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> dict[str, object]:
+    return TINY

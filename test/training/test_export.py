@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from stereo_dp_ros.core.models import load_model
+from stereo_dp_ros.networks import build_network, load_network
+from training.config import DataConfig, OptimConfig, TrainConfig
+from training.export import count_macs, export_model
+from training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny_network: dict[str, Any], noise_scenes: Any) -> Path:
+    """Manifest of a tiny network exported after two steps."""
+    out = tmp_path_factory.mktemp("run")
+    config = TrainConfig(
+        network=tiny_network,
+        samples=4,
+        precision="32-true",
+        data=DataConfig(crop_height_px=64, crop_width_px=96, workers=0),
+        optim=OptimConfig(batch_size=2),
+    )
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    trainer = Trainer(config, noise_scenes, out, fabric)
+    trainer.run()
+    return export_model(trainer.checkpoint_path, "tiny", out / "models", None)
+
+
+def test_manifest_is_complete_and_its_hashes_hold(exported: Path) -> None:
+    manifest = json.loads(exported.read_text())
+    assert set(manifest["files"]) == {"tiny.onnx", "tiny.safetensors"}
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((exported.parent / name).read_bytes()).hexdigest() == digest
+    assert manifest["network"]["type"] == "corr"
+    assert (manifest["size_multiple"], manifest["max_disparity_px"]) == (32, 60.0)
+    training = manifest["training"]
+    assert (training["samples"], training["steps"], training["data"]) == (4, 2, "procedural")
+    assert set(training) >= {"command", "commit", "seconds", "device", "date", "config"}
+    assert load_model(exported).name == "tiny"
+
+
+def test_onnx_equals_torch_at_sizes_it_was_not_traced_at(exported: Path) -> None:
+    manifest = json.loads(exported.read_text())
+    network = load_network(manifest["network"], exported.parent / "tiny.safetensors")
+    session = onnxruntime.InferenceSession(exported.parent / "tiny.onnx", providers=["CPUExecutionProvider"])
+    assert [i.name for i in session.get_inputs()] == ["left", "right"]
+    assert [o.name for o in session.get_outputs()] == ["disparity", "confidence"]
+    random = np.random.default_rng(0)
+    for height, width in ((64, 96), (96, 64), (160, 224)):
+        left, right = random.uniform(0, 255, (2, 1, 3, height, width)).astype(np.float32)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(left), torch.from_numpy(right))
+        disparity, confidence = session.run(None, {"left": left, "right": right})
+        assert np.asarray(disparity).shape == (1, 1, height, width)
+        np.testing.assert_allclose(disparity, expected.disparity.numpy(), atol=1e-3)
+        np.testing.assert_allclose(confidence, expected.confidence.numpy(), atol=1e-4)
+
+
+def test_macs_are_counted_without_a_factor_of_two() -> None:
+    class OneConvolution(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+
+        def forward(self, left: Any, right: Any) -> Any:
+            return self.conv(left) + self.conv(right)
+
+    assert count_macs(OneConvolution(), 10, 6) == 2 * 60 * 3 * 8 * 9
+
+
+def test_macs_of_the_first_student() -> None:
+    assert count_macs(build_network({"type": "corr"})) == 4_952_524_800
