@@ -30,10 +30,7 @@ def share() -> list[tuple[str, list[str]]]:
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch", "*.launch.py")),
-        *(
-            (f"share/{PACKAGE}/{folder}", files(folder, "*.yaml", "*.rviz", "*.xml"))
-            for folder in config_folders
-        ),
+        *((f"share/{PACKAGE}/{folder}", files(folder, "*.yaml", "*.rviz", "*.xml")) for folder in config_folders),
     ]
 
 

@@ -86,9 +86,7 @@ def stamp(msg: CameraInfo | Image) -> None:
     msg.header.stamp.sec, msg.header.stamp.nanosec = STAMP
 
 
-def check(
-    answers: dict[str, DisparityImage | Image | PointCloud2], truth_px: NDArray[np.float32]
-) -> dict[str, float]:
+def check(answers: dict[str, DisparityImage | Image | PointCloud2], truth_px: NDArray[np.float32]) -> dict[str, float]:
     """Assert the published values; return the error against the ground truth."""
     height, width = truth_px.shape
     for topic, msg in answers.items():
@@ -143,9 +141,7 @@ def main() -> int:
         deadline = time.monotonic() + PATIENCE_S
         while len(camera.answers) < 3:
             assert node.poll() is None, f"stereo_node ended with exit code {node.returncode}"
-            assert time.monotonic() < deadline, (
-                f"no answer but {sorted(camera.answers)} in {PATIENCE_S:.0f} s"
-            )
+            assert time.monotonic() < deadline, f"no answer but {sorted(camera.answers)} in {PATIENCE_S:.0f} s"
             rclpy.spin_once(camera, timeout_sec=0.1)
         figures = check(camera.answers, np.where(np.isfinite(truth_px), truth_px, np.nan))
         node.send_signal(signal.SIGINT)

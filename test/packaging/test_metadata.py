@@ -94,9 +94,7 @@ def test_package_xml_is_valid(manifest) -> None:
     manifest.validate(warnings=warnings)
     assert warnings == []
     assert (manifest.name, manifest.package_format, manifest.licenses) == ("stereo_dp_ros", 3, ["Apache-2.0"])
-    assert [export.content for export in manifest.exports if export.tagname == "build_type"] == [
-        "ament_python"
-    ]
+    assert [export.content for export in manifest.exports if export.tagname == "build_type"] == ["ament_python"]
 
 
 def test_package_xml_has_only_keys_that_rosdep_resolves(manifest) -> None:
@@ -116,9 +114,7 @@ def test_rosdep_resolves_every_key(repository: Path) -> None:
     )
     if run.returncode != 0:
         pytest.skip(f"rosdep has no database: {run.stderr.strip().splitlines()[-1:]}")
-    resolved = subprocess.run(
-        ["rosdep", "resolve", *run.stdout.split()], capture_output=True, text=True, check=False
-    )
+    resolved = subprocess.run(["rosdep", "resolve", *run.stdout.split()], capture_output=True, text=True, check=False)
     assert resolved.returncode == 0, resolved.stderr
 
 
@@ -168,8 +164,6 @@ def test_no_tracked_file_is_over_16_mib(repository: Path) -> None:
 
 
 def test_pyproject_leaves_the_install_to_setup_py(repository: Path) -> None:
-    tables = re.findall(
-        r"^\[+([^\]]+)\]", (repository / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    tables = re.findall(r"^\[+([^\]]+)\]", (repository / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert tables
     assert [table for table in tables if not table.startswith("tool.")] == []

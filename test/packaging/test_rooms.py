@@ -111,9 +111,7 @@ def test_foreign_modules_stay_in_their_rooms(repository: Path, group: str) -> No
 
 def test_core_needs_numpy_and_opencv_alone(repository: Path) -> None:
     foreign = {
-        name.partition(".")[0]
-        for path in sources(repository, "core")
-        for _, name in imports(path, repository)
+        name.partition(".")[0] for path in sources(repository, "core") for _, name in imports(path, repository)
     } - set(sys.stdlib_module_names)
     assert foreign == {"numpy", "cv2", PACKAGE}
 
