@@ -45,7 +45,8 @@ def load_checkpoint(path: Path, description: dict[str, Any] | None = None) -> di
     Raises
     ------
     TrainingError
-        If the file cannot be read, keys are missing, or `description` (see `stereo_dp_ros.networks.describe_network`) is given and differs.
+        If the file cannot be read or lacks keys, or if `description` (see `stereo_dp_ros.networks.describe_network`)
+        is given and differs.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+
+from stereo_dp_ros.networks import StereoNetwork
 
 __all__ = ["WeightAverage"]
 
@@ -16,13 +17,13 @@ class WeightAverage:
     The decay warms up as (1 + n) / (10 + n) after n updates, so that the first random weights do not linger.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: StereoNetwork, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self, network: StereoNetwork) -> None:
         """Move towards `network`, which must have the same shapes."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.pairs import find_pairs
-from stereo_dp_ros.networks import build_network
+from stereo_dp_ros.networks import StereoNetwork, build_network
 from training.checkpoint import load_checkpoint
 
 __all__ = ["TorchBackend", "evaluate_pairs", "network_from_checkpoint", "table"]
@@ -31,7 +30,7 @@ class TorchBackend:
     name = "torch"
     precision = "f32"
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: StereoNetwork) -> None:
         self.network = network
         self.tensor_device = next(network.parameters()).device
         self.device = str(self.tensor_device)
@@ -50,15 +49,14 @@ class TorchBackend:
         return torch.from_numpy(image).to(self.tensor_device).permute(2, 0, 1)[None].float()
 
 
-def evaluate_pairs(network: nn.Module, root: Path) -> list[SceneScore]:
+def evaluate_pairs(network: StereoNetwork, root: Path) -> list[SceneScore]:
     """Score a network on every pair under `root`, in the layout of `find_pairs`."""
-    limit_px = float(network.bin_px * (network.bins - 1))  # type: ignore[operator]
-    manifest = Manifest("checkpoint", int(network.size_multiple), limit_px, {})  # type: ignore[arg-type]
+    manifest = Manifest("checkpoint", network.size_multiple, network.max_disparity_px, {})
     estimator = StereoEstimator(Model(manifest, Path()), TorchBackend(network))
     return list(score_pairs(estimator.infer, find_pairs(root)))
 
 
-def network_from_checkpoint(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def network_from_checkpoint(path: Path) -> tuple[StereoNetwork, dict[str, Any]]:
     """The averaged network of a checkpoint, in evaluation mode, and the checkpoint."""
     state = load_checkpoint(path)
     network = build_network(state["description"])

@@ -26,7 +26,7 @@ from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.models import MODELS_DIR
 from stereo_dp_ros.core.pairs import find_pairs
-from stereo_dp_ros.networks import describe_network, save_weights
+from stereo_dp_ros.networks import StereoNetwork, describe_network, save_weights
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
 
@@ -50,7 +50,7 @@ OUTPUTS = {
 class Deployed(nn.Module):
     """A network that returns what is published: disparity and confidence."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: StereoNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -60,9 +60,9 @@ class Deployed(nn.Module):
         return output.disparity, output.confidence
 
 
-def export_onnx(network: nn.Module, path: Path) -> None:
+def export_onnx(network: StereoNetwork, path: Path) -> None:
     """Write one ONNX file with dynamic height and width."""
-    multiple = int(network.size_multiple)  # type: ignore[arg-type]
+    multiple = network.size_multiple
     left, right = torch.rand(2, 1, 3, 4 * multiple, 6 * multiple).mul(255.0)
     height, width = torch.export.Dim("height_multiples", min=2), torch.export.Dim("width_multiples", min=2)
     size = {2: multiple * height, 3: multiple * width}
@@ -82,7 +82,7 @@ def export_onnx(network: nn.Module, path: Path) -> None:
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
-def onnx_difference_px(network: nn.Module, path: Path, height_px: int = 192, width_px: int = 320) -> float:
+def onnx_difference_px(network: StereoNetwork, path: Path, height_px: int = 192, width_px: int = 320) -> float:
     """Largest difference of disparity between torch and ONNX Runtime on a random shifted pattern."""
     random = np.random.default_rng(0)
     wide = random.integers(0, 256, (1, 3, height_px, width_px + 16)).astype(np.float32)
@@ -94,7 +94,7 @@ def onnx_difference_px(network: nn.Module, path: Path, height_px: int = 192, wid
     return float(np.abs(np.asarray(found) - expected).max())
 
 
-def count_macs(network: nn.Module, width_px: int = 640, height_px: int = 480) -> int:
+def count_macs(network: StereoNetwork, width_px: int = 640, height_px: int = 480) -> int:
     """Multiply-accumulates of convolutions and matrix products for one pair."""
     image = torch.zeros(1, 3, height_px, width_px)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -136,8 +136,8 @@ def export_model(checkpoint: Path, name: str, out: Path, pairs: Path | None) -> 
         "network": describe_network(network),
         "input": INPUT,
         "outputs": OUTPUTS,
-        "size_multiple": int(network.size_multiple),  # type: ignore[arg-type]
-        "max_disparity_px": float(network.bin_px * (network.bins - 1)),  # type: ignore[operator]
+        "size_multiple": network.size_multiple,
+        "max_disparity_px": network.max_disparity_px,
         "precision": "fp32",
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()},
         "training": _training_record(state),

@@ -27,9 +27,7 @@ def _commit() -> str:
     sources = ("training", "stereo_dp_ros/networks")
     try:
         revision = _git(root, "rev-parse", "HEAD")
-        changed = _git(
-            root, "status", "--porcelain", "--untracked-files=no", "--", str(root), "../stereo_dp_ros/networks"
-        )
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *sources)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return revision + ("+" if changed else "")

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -51,7 +52,8 @@ def build_scenes(config: DataConfig) -> SceneSource:
     if config.source != "procedural":
         raise TrainingError(f"data.source is {config.source!r}; expected 'procedural'")
     try:
-        scene = SceneConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.scene.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.scene.items()}
+        scene = SceneConfig(**fields)
     except TypeError as error:
         raise TrainingError(f"data.scene: {error}") from error
     scenes: SceneSource = ProceduralScenes(scene, VALIDATION_SEED)
@@ -77,7 +79,8 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     try:
         config = load_config(arguments.config)
-        fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=config.precision)
+        precision = cast(Any, config.precision)
+        fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
         fabric.launch()
         trainer = Trainer(config, build_scenes(config.data), arguments.out, fabric)
         stop = StopRequest(arguments.max_minutes)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
 from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d, ResidualBlock, ResidualBlock3d
-from stereo_dp_ros.networks.output import StereoOutput
 from stereo_dp_ros.networks.upsampling import convex_upsample
 from stereo_dp_ros.networks.volume import (
     correlation_volume,
@@ -143,14 +143,14 @@ class Aggregation(nn.Module):
         return logits
 
 
-class CorrNetwork(nn.Module):
-    """Two correlation volumes (1/4 and group-wise 1/8), aggregation at 1/8, soft-argmax at 1/4, upsampling ×4.
-
-    Input: two (N, 3, H, W) float32 RGB images in 0…255, H and W multiples of `size_multiple`.
-    """
+class CorrNetwork(StereoNetwork):
+    """Two correlation volumes (1/4 and group-wise 1/8), aggregation at 1/8, soft-argmax at 1/4, upsampling ×4."""
 
     size_multiple = 32
-    bin_px = VOLUME_SCALE
+    bin_px = float(VOLUME_SCALE)
+
+    config: CorrConfig
+    disparities: Tensor
 
     def __init__(self, config: CorrConfig) -> None:
         super().__init__()
@@ -185,10 +185,10 @@ class CorrNetwork(nn.Module):
         confidence = (probability * near).sum(dim=1, keepdim=True).detach()
         weights = self.upsampling_weights(f4[:n])
         return StereoOutput(
-            disparity=convex_upsample(expected * float(VOLUME_SCALE), weights, VOLUME_SCALE),
+            disparity=convex_upsample(expected * self.bin_px, weights, VOLUME_SCALE),
             confidence=convex_upsample(confidence, weights.detach(), VOLUME_SCALE),
             logits=logits.flip(1),
-            disparity_coarse=expected * float(VOLUME_SCALE),
+            disparity_coarse=expected * self.bin_px,
         )
 
     def upsampling_weights(self, f4: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.layers import ConvBlock
-from stereo_dp_ros.networks.output import StereoOutput
+from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
 
 __all__ = ["SETTINGS", "DtpConfig", "DtpNetwork"]
 
@@ -277,14 +277,17 @@ class Regression(nn.Module):
         return logits
 
 
-class DtpNetwork(nn.Module):
+class DtpNetwork(StereoNetwork):
     """Features, cost module, 2-D regression, bilinear ×4 of the logits, softmax and soft-argmax over D bins of one px.
 
     Input: two (N, 3, H, W) float32 RGB images in 0…255, H and W multiples of `size_multiple`.
     """
 
     size_multiple = 32
-    bin_px = 1
+    bin_px = 1.0
+
+    config: DtpConfig
+    disparities: Tensor
 
     def __init__(self, config: DtpConfig) -> None:
         super().__init__()

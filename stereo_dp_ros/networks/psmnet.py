@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d
-from stereo_dp_ros.networks.output import StereoOutput
+from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
 
 __all__ = ["PsmConfig", "PsmNetwork"]
 
@@ -137,7 +137,7 @@ def _doubling(c_in: int, c_out: int) -> nn.Sequential:
     return nn.Sequential(transposed, nn.BatchNorm3d(c_out))
 
 
-class PsmNetwork(nn.Module):
+class PsmNetwork(StereoNetwork):
     """Concatenation volume at 1/4, stacked 3-D hourglasses, trilinear ×4, soft-argmax over bins of one px.
 
     Only the last head is returned; each head's logits are added to the previous one's, so that all of them learn.
@@ -145,7 +145,10 @@ class PsmNetwork(nn.Module):
     """
 
     size_multiple = 32
-    bin_px = 1
+    bin_px = 1.0
+
+    config: PsmConfig
+    disparities: Tensor
 
     def __init__(self, config: PsmConfig) -> None:
         super().__init__()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.networks.base import StereoNetwork
 from stereo_dp_ros.networks.channels import apply_channel_table, channel_table
 from stereo_dp_ros.networks.corr import CorrConfig, CorrNetwork
 from stereo_dp_ros.networks.dtpnet import DtpConfig, DtpNetwork
@@ -18,14 +18,14 @@ from stereo_dp_ros.networks.psmnet import PsmConfig, PsmNetwork
 
 __all__ = ["build_network", "describe_network", "load_network", "save_weights"]
 
-NETWORKS: dict[str, tuple[type[Any], type[Any]]] = {
+NETWORKS: dict[str, tuple[type[Any], type[StereoNetwork]]] = {
     "corr": (CorrConfig, CorrNetwork),
     "dtpnet": (DtpConfig, DtpNetwork),
     "psmnet": (PsmConfig, PsmNetwork),
 }
 
 
-def build_network(description: Mapping[str, Any]) -> nn.Module:
+def build_network(description: Mapping[str, Any]) -> StereoNetwork:
     """Build a network, freshly initialised, in training mode.
 
     Parameters
@@ -54,12 +54,12 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
             f"unknown fields for network {kind!r}: {', '.join(wrong)}; there are: {', '.join(sorted(fields))}"
         )
     config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-    network: nn.Module = network_class(config)
+    network: StereoNetwork = network_class(config)
     apply_channel_table(network, description.get("channels", {}))
     return network
 
 
-def describe_network(network: nn.Module) -> dict[str, Any]:
+def describe_network(network: StereoNetwork) -> dict[str, Any]:
     """Description (JSON types only) from which `build_network` makes a network of the same shapes."""
     for kind, (_, network_class) in NETWORKS.items():
         if type(network) is network_class:
@@ -70,12 +70,12 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     raise ModelError(f"{type(network).__name__} is none of the networks: {', '.join(sorted(NETWORKS))}")
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
+def save_weights(network: StereoNetwork, path: Path) -> None:
     """Write parameters and persistent buffers as safetensors."""
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, path)
 
 
-def load_network(description: Mapping[str, Any], weights: Path) -> nn.Module:
+def load_network(description: Mapping[str, Any], weights: Path) -> StereoNetwork:
     """Build a network and load its safetensors strictly; returned in evaluation mode."""
     network = build_network(description)
     network.load_state_dict(load_file(weights), strict=True)

@@ -22,8 +22,8 @@ def test_shapes_ranges_and_expectation(network: CorrNetwork) -> None:
     assert output.disparity.shape == output.confidence.shape == (2, 1, 64, 128)
     assert output.logits.shape == (2, 48, 16, 32)
     assert output.disparity.dtype == torch.float32
-    assert 0.0 <= float(output.disparity.min()) and float(output.disparity.max()) <= 188.0
-    assert 0.0 <= float(output.confidence.min()) and float(output.confidence.max()) <= 1.0
+    assert float(output.disparity.min()) >= 0.0 and float(output.disparity.max()) <= 188.0
+    assert float(output.confidence.min()) >= 0.0 and float(output.confidence.max()) <= 1.0
     bins = torch.arange(48.0).reshape(1, 48, 1, 1)
     expected = 4.0 * (torch.softmax(output.logits, dim=1) * bins).sum(dim=1, keepdim=True)
     torch.testing.assert_close(output.disparity_coarse, expected)
