@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stereo_dp_ros.core.errors import ModelError
-from stereo_dp_ros.networks.layers import ConvBlock
 from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
+from stereo_dp_ros.networks.layers import ConvBlock
 
 __all__ = ["SETTINGS", "DtpConfig", "DtpNetwork"]
 

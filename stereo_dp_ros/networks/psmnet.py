@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stereo_dp_ros.core.errors import ModelError
-from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d
 from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
+from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d
 
 __all__ = ["PsmConfig", "PsmNetwork"]
 
