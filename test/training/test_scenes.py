@@ -53,7 +53,7 @@ def test_fitted_surface_keeps_range_and_slope() -> None:
     steep = Surface(10.0, 3.0, 1.0, 0.05, 0.01, 0.02, x0=50.0, y0=50.0).fitted((0, 0, 100, 100), 5.0, 30.0)
     x, y = np.meshgrid(np.linspace(0, 100, 301), np.linspace(0, 100, 301))
     d = steep.disparity(x, y)
-    assert 5.0 <= d.min() and d.max() <= 30.0
+    assert d.min() >= 5.0 and d.max() <= 30.0
     assert np.abs(np.diff(d, axis=1)).max() / (x[0, 1] - x[0, 0]) <= 0.6 + 1e-6
 
 

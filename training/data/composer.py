@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 
 from training.data import shapes
+from training.data.draft import Camera, Draft, log_uniform
+from training.data.objects import add_clutter, add_object, relief
 from training.data.photo_warp import photo_layers
-from training.data.scene import Layer, Paint, Scene, Shape
-from training.data.surface import Box, Surface
-from training.data.textures import PATTERNS, TextureLibrary
+from training.data.scene import Layer, Paint, Reflection, Scene, Shadow, Shape
+from training.data.solids import add_solid
+from training.data.surface import Surface
+from training.data.textures import TextureLibrary
 
 __all__ = ["FAMILIES", "compose"]
 
-FAMILIES = {"photo": 0.30, "room": 0.30, "street": 0.16, "flying": 0.24}
+FAMILIES = {"photo": 0.28, "room": 0.40, "street": 0.14, "flying": 0.18}
 """Scene families and how often each is drawn."""
-
-
-@dataclass
-class _Draft:
-    """A scene being composed."""
-
-    rng: np.random.Generator
-    library: TextureLibrary
-    width: int
-    height: int
-    low: float
-    high: float
-    layers: list[Layer] = field(default_factory=list)
-
-    @property
-    def focal(self) -> float:
-        """Focal length in px of a camera with an ordinary angle of view."""
-        return 0.9 * self.width
-
-    @property
-    def full(self) -> Box:
-        """Everything that either view can see."""
-        return -4.0, -4.0, self.width + self.high + 4.0, self.height + 4.0
-
-    def at(self, depth: float) -> float:
-        """Disparity at a fraction of the scene's range."""
-        return self.low + depth * (self.high - self.low)
-
-    def add(self, surface: Surface, box: Box, paint: Paint, shape: Shape | None = None, *, fit: bool = True) -> None:
-        box = _clipped(box, self.full)
-        if box[2] - box[0] < 2 or box[3] - box[1] < 2:
-            return
-        if fit:
-            surface = surface.fitted(box, self.low, self.high)
-        fine = shape is not None and (box[2] - box[0]) * (box[3] - box[1]) < 120 * 120
-        self.layers.append(Layer(surface, box, paint, shape or Shape(), 2.0 if fine else 1.5))
-
-
-def _clipped(box: Box, full: Box) -> Box:
-    return max(box[0], full[0]), max(box[1], full[1]), min(box[2], full[2]), min(box[3], full[3])
 
 
 def compose(
@@ -64,270 +27,231 @@ def compose(
 ) -> Scene:
     """The scene of a seed.  Its largest disparity is drawn log-uniformly from ``disparity_px``.
 
-    A third of the scenes reach down to almost zero disparity; in the others the farthest surface keeps up to
-    0.7 of the largest one, as indoors.
+    A third of the scenes (most streets) reach down to almost zero disparity; in the others the farthest surface
+    keeps up to 0.7 of the largest one, as indoors.
     """
     rng = np.random.default_rng(seed)
-    high = float(np.exp(rng.uniform(*np.log(disparity_px))))
+    high = log_uniform(rng, *disparity_px)
     name = family or str(rng.choice(list(FAMILIES), p=list(FAMILIES.values())))
     far = rng.uniform(0.0, 0.06) if rng.random() < (0.8 if name == "street" else 0.3) else rng.uniform(0.06, 0.7)
-    draft = _Draft(rng, library, width_px, height_px, max(0.25, far * high), high)
+    draft = Draft(rng, library, width_px, height_px, max(0.25, far * high), high)
     {"photo": _photo, "room": _room, "street": _street, "flying": _flying}[name](draft)
-    vertical = rng.random() < 0.5
+    _cast_shadows(draft)
+    _mirror(draft)
+    vertical = float(rng.random() < 0.5)
     return Scene(
-        width_px, height_px, draft.low, draft.high, tuple(draft.layers), name,
+        width_px, height_px, draft.low, draft.high, tuple(draft.layers), name, tuple(draft.reflections),
         vertical_offset_px=float(rng.normal(0, vertical_error_px / 3)) * vertical,
         vertical_scale=float(rng.normal(0, vertical_error_px / 3)) * vertical / (2 * height_px),
     )
 
 
-# --- paints
-
-
-def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Mostly muted colours, from dark to white."""
-    value = rng.uniform(15, 245)
-    spread = rng.choice([4.0, 18.0, 60.0], p=[0.4, 0.4, 0.2])
-    r, g, b = np.clip(value + rng.normal(0, spread, 3), 4, 250)
-    return float(r), float(g), float(b)
-
-
-def _paint(draft: _Draft, *, plain: float = 0.3, perspective: bool = False) -> Paint:
-    """A look: with probability ``plain`` almost or entirely without texture."""
-    rng = draft.rng
-    seed = int(rng.integers(2**31))
-    shade = float(rng.choice([0.1, 0.3, 0.7, 1.2], p=[0.25, 0.4, 0.25, 0.1]))
-    if rng.random() < plain:
-        if rng.random() < 0.6:
-            return Paint("plain", seed, colour=_colour(rng), shade=shade)
-        return Paint(draft.library.draw(rng), seed, density=float(np.exp(rng.uniform(-0.7, 0.9))),
-                     angle_deg=float(rng.uniform(0, 360)), contrast=float(np.exp(rng.uniform(np.log(0.03), np.log(0.35)))),
-                     colour=_colour(rng), shade=shade, perspective=perspective)
-    if rng.random() < 0.22:
-        source = f"pattern:{PATTERNS[rng.integers(len(PATTERNS))]}"
-    else:
-        source = draft.library.draw(rng)
-    angle = float(rng.choice([0, 90, 180, 270]) + (rng.normal(0, 12) if rng.random() < 0.6 else 0.0))
-    return Paint(source, seed, density=float(np.exp(rng.uniform(-0.6, 1.0))), angle_deg=angle,
-                 contrast=float(rng.uniform(0.5, 1.15)), shade=shade, perspective=perspective,
-                 colour=_colour(rng) if rng.random() < 0.15 else None)
-
-
-# --- objects
-
-
-def _relief(draft: _Draft, centre: tuple[float, float], size: tuple[float, float], disparity: float) -> Surface:
-    """A surface through the centre: fronto-parallel, slanted, or bent."""
-    rng = draft.rng
-    # a plane inclined by t has the disparity gradient d tan(t) / f; a ball of radius R px bulges by d R / f
-    per_px = disparity / draft.focal
-    tilt = per_px * np.tan(rng.normal(0, rng.choice([0.0, 0.3, 0.8], p=[0.25, 0.45, 0.3]), 2).clip(-1.3, 1.3))
-    bend = np.zeros(3)
-    if rng.random() < 0.45:
-        bulge = -per_px * rng.choice([1.0, 1.0, -1.0]) * rng.gamma(2.0, 0.6)
-        bend = bulge * np.array([rng.uniform(0, 1) / size[0], rng.normal(0, 0.3) / np.sqrt(size[0] * size[1]),
-                                 rng.uniform(0, 1) / size[1]])
-    return Surface(disparity, float(tilt[0]), float(tilt[1]), *map(float, bend), x0=centre[0], y0=centre[1])
-
-
-def _object(draft: _Draft, centre: tuple[float, float], size: tuple[float, float], disparity: float) -> None:
-    """One thing of a random kind."""
-    rng = draft.rng
-    kind = rng.choice(
-        ["blob", "rectangle", "polygon", "frame", "strokes", "grille", "foliage", "crate"],
-        p=[0.24, 0.22, 0.13, 0.07, 0.11, 0.05, 0.06, 0.12],
-    )
-    if kind == "crate":
-        _crate(draft, centre, size, disparity)
-        return
-    thin = float(np.exp(rng.uniform(np.log(1.0), np.log(5.0))))
-    make = {
-        "blob": shapes.blob, "rectangle": shapes.rectangle, "polygon": shapes.polygon, "frame": shapes.frame,
-        "foliage": shapes.foliage,
-    }
-    if kind in make:
-        shape = make[kind](rng, centre, size)
-    elif kind == "strokes":
-        shape = shapes.strokes(rng, centre, (size[0], size[1] * rng.uniform(1, 3)), thin)
-    else:
-        shape = shapes.grille(rng, centre, size, thin)
-    plain = 0.55 if kind in ("strokes", "grille", "frame") else 0.3
-    draft.add(_relief(draft, centre, size, disparity), shapes.bounds(shape), _paint(draft, plain=plain), shape)
-
-
-def _crate(draft: _Draft, centre: tuple[float, float], size: tuple[float, float], disparity: float) -> None:
-    """A box seen at an angle: two upright faces that meet in the nearest edge, and a lid if seen from above."""
-    rng = draft.rng
-    split = rng.uniform(0.2, 0.8)
-    left, right = centre[0] - size[0] / 2, centre[0] + size[0] / 2
-    edge = left + split * size[0]
-    drop = disparity * rng.uniform(0.05, 0.3, 2)
-    horizon = draft.height * rng.uniform(-0.2, 0.8)
-    top, bottom = centre[1] - size[1] / 2, centre[1] + size[1] / 2
-
-    def receding(y: float, d: float) -> float:
-        return horizon + (y - horizon) * d / disparity
-
-    corners = {}
-    for name, x, d in (("l", left, disparity - drop[0]), ("e", edge, disparity), ("r", right, disparity - drop[1])):
-        corners[name] = (x, receding(top, d)), (x, receding(bottom, d))
-    slopes = drop[0] / (edge - left), -drop[1] / (right - edge)
-    if max(abs(s) for s in slopes) > 0.55 or disparity - drop.max() < draft.low:
-        shape = shapes.rectangle(rng, centre, size)
-        draft.add(_relief(draft, centre, size, disparity), shapes.bounds(shape), _paint(draft), shape)
-        return
-    paint = _paint(draft)
-    for name, slope in (("l", slopes[0]), ("r", slopes[1])):
-        shape = shapes.quad([corners[name][0], corners["e"][0], corners["e"][1], corners[name][1]])
-        face = Surface(disparity, float(slope), x0=float(edge), y0=float(centre[1]))
-        draft.add(face, shapes.bounds(shape), paint if rng.random() < 0.5 else _paint(draft), shape, fit=False)
-    if top > horizon:
-        _lid(draft, corners, edge, disparity, drop, top)
-
-
-def _lid(draft: _Draft, corners: dict, edge: float, disparity: float, drop: np.ndarray, top: float) -> None:
-    """The top face: the plane through the two upper edges, as a parallelogram in space."""
-    (xl, yl), (xr, yr), (xe, ye) = corners["l"][0], corners["r"][0], corners["e"][0]
-    near = np.array([[xl, yl, 1.0], [xr, yr, 1.0], [xe, ye, 1.0]])
-    if abs(np.linalg.det(near)) < 1.0:
-        return
-    a, b, c = np.linalg.solve(near, [disparity - drop[0], disparity - drop[1], disparity])
-    # depths add up along a parallelogram: the far corner is left + right - edge in space
-    inverse = 1 / (disparity - drop[0]) + 1 / (disparity - drop[1]) - 1 / disparity
-    far = 1 / inverse
-    x = far * (xl / (disparity - drop[0]) + xr / (disparity - drop[1]) - xe / disparity)
-    y = far * (yl / (disparity - drop[0]) + yr / (disparity - drop[1]) - ye / disparity)
-    if abs(a) > 0.55 or far < draft.low:
-        return
-    shape = shapes.quad([(xl, yl), (xe, ye), (xr, yr), (float(x), float(y))])
-    draft.add(Surface(float(c), float(a), float(b)), shapes.bounds(shape), _paint(draft), shape, fit=False)
-
-
-def _clutter(draft: _Draft, count: int, depth: tuple[float, float] = (0.02, 1.0), floor: float = 0.0) -> None:
-    """Objects of log-uniform size anywhere; more of them far than near."""
-    rng = draft.rng
-    for _ in range(count):
-        near = rng.uniform(0, 1) ** 1.5
-        disparity = draft.at(depth[0] + (depth[1] - depth[0]) * near)
-        size = np.exp(rng.uniform(np.log(14), np.log(0.55 * draft.width))) * np.exp(rng.normal(0, 0.3, 2))
-        size = np.minimum(size * (0.6 + 0.8 * near), 0.8 * draft.width)
-        centre = float(rng.uniform(0, draft.width + disparity)), float(rng.uniform(floor, 1.0) * draft.height)
-        _object(draft, centre, (float(size[0]), float(size[1])), float(disparity))
-
-
-# --- families
-
-
-def _photo(draft: _Draft) -> None:
+def _photo(draft: Draft) -> None:
     """A photograph cut along its segments, with a few objects before it."""
-    draft.layers.extend(photo_layers(draft.rng, draft.library, draft.full, draft.low, draft.high, draft.width))
+    draft.layers.extend(photo_layers(draft.rng, draft.library, draft.full, draft.low, draft.high))
     if draft.rng.random() < 0.6:
-        _clutter(draft, int(draft.rng.integers(1, 9)), (0.3, 1.0))
+        add_clutter(draft, int(draft.rng.integers(1, 9)), (0.3, 1.0), (14, 0.5 * draft.width))
 
 
-def _wall(draft: _Draft, depth: float) -> Surface:
-    """A far wall, sometimes turned about the vertical."""
+def _room(draft: Draft) -> None:
+    """Walls, a floor, furniture on it, things on the wall and in the air."""
     rng = draft.rng
-    turn = rng.normal(0, 0.3) * draft.low / draft.width if rng.random() < 0.6 else 0.0
-    return Surface(draft.at(depth), float(turn), 0.0, x0=draft.width / 2, y0=draft.height / 2)
-
-
-def _room(draft: _Draft) -> None:
-    """Walls, a floor or table, shelves and posters on the wall, things standing about."""
-    rng = draft.rng
-    wall_depth = float(rng.uniform(0.0, 0.25))
-    back = _wall(draft, wall_depth).fitted(draft.full, draft.low, draft.high)
-    draft.add(back, draft.full, _paint(draft, plain=0.55), fit=False)
-    for _ in range(int(rng.integers(0, 5))):  # flat things on the wall
-        size = float(rng.uniform(30, 220)), float(rng.uniform(20, 160))
-        centre = float(rng.uniform(0, draft.width + draft.low)), float(rng.uniform(0, 0.7) * draft.height)
-        shape = shapes.rectangle(rng, centre, size, 0.02)
-        stuck = Surface(back.c + float(rng.uniform(0.02, 0.6)), back.a, back.b, x0=back.x0, y0=back.y0)
-        draft.add(stuck, shapes.bounds(shape), _paint(draft, plain=0.2), shape)
+    pitch = float(rng.uniform(-0.05, 0.6))
+    camera = draft.aimed(pitch, float(rng.normal(0, 0.03)))
+    yaw = float(rng.normal(0, 0.25))
+    wall = _wall(draft, camera, yaw)
+    draft.add(wall, draft.full, draft.paint(plain=0.55, perspective=abs(yaw) > 0.2), fit=False)
+    _wall_things(draft, wall)
     for side in (-1, 1):
-        if rng.random() < 0.4:
-            _side_wall(draft, back, side)
-    floor = None
-    if rng.random() < 0.75:
-        floor = _ground(draft, wall_depth, float(rng.uniform(0.3, 0.8)), plain=0.45)
-    if rng.random() < 0.15:
-        _ceiling(draft, back)
+        if rng.random() < 0.35:
+            _side_wall(draft, camera, wall, side)
+    floor = _floor(draft, camera, plain=0.45)
     if floor is not None:
-        _standing(draft, floor, int(rng.integers(2, 10)))
-    _clutter(draft, int(rng.integers(6, 26)), (0.1, 1.0))
+        _furnish(draft, camera, floor, yaw, int(rng.integers(2, 9)))
+        _stand(draft, floor, int(rng.integers(0, 7)))
+    add_clutter(draft, int(rng.integers(2, 16)), (0.05, 1.0), (14, 0.5 * draft.width))
 
 
-def _side_wall(draft: _Draft, back: Surface, side: int) -> None:
+def _street(draft: Draft) -> None:
+    """A road with houses along it, sky or hills at the end, posts, vehicles and bushes."""
     rng = draft.rng
-    slope = side * min(0.5, float(rng.uniform(0.2, 1.0)) * (draft.high - back.c) / (0.4 * draft.width))
-    corner = draft.width * (0.5 + side * rng.uniform(0.1, 0.5)) + (draft.low if side > 0 else 0)
-    surface = Surface(back.c, slope, x0=float(corner), y0=draft.height / 2)
-    reach = 0.97 * (draft.high - back.c) / abs(slope)  # beyond, it would be nearer than the scene's range
-    box = (corner - reach, draft.full[1], corner, draft.full[3])
-    if side > 0:
-        box = (corner, draft.full[1], corner + reach, draft.full[3])
-    draft.add(surface, box, _paint(draft, plain=0.5, perspective=rng.random() < 0.7), fit=False)
+    camera = draft.aimed(float(rng.uniform(-0.1, 0.12)), float(rng.normal(0, 0.01)))
+    photo = Paint(draft.library.draw(rng, photo=True), int(rng.integers(2**31)), whole=True, shade=0.1)
+    sky = Surface(draft.low).fitted(draft.full, draft.low, draft.high)
+    draft.add(sky, draft.full, photo if rng.random() < 0.5 else draft.paint(plain=0.8), fit=False)
+    add_clutter(draft, int(rng.integers(0, 6)), (0.0, 0.08), (60, 300))
+    for side in (-1, 1):
+        if rng.random() < 0.5:
+            _side_wall(draft, camera, sky, side)
+    road = _floor(draft, camera, plain=0.5)
+    if road is not None:
+        _furnish(draft, camera, road, float(rng.normal(0, 0.1)), int(rng.integers(3, 13)))
+        _stand(draft, road, int(rng.integers(2, 10)))
+    add_clutter(draft, int(rng.integers(0, 6)), (0.03, 0.7), (14, 0.3 * draft.width))
 
 
-def _ground(draft: _Draft, far: float, horizon: float, plain: float) -> Surface:
-    """A floor, table or road from a depth at a row (fraction of the height) to near at the bottom row."""
+def _flying(draft: Draft) -> None:
+    """Many things in the air before a backdrop."""
     rng = draft.rng
-    start = horizon * draft.height
-    near = draft.at(float(rng.uniform(0.55, 1.0)))
-    low = draft.at(far)
-    roll = rng.normal(0, 0.03) * (near - low) / draft.width
-    surface = Surface(low, float(roll), (near - low) / (draft.height - start), x0=draft.width / 2, y0=start)
-    box = (draft.full[0], start - 2, draft.full[2], draft.full[3])
-    surface = surface.fitted(box, draft.low, draft.high)
-    draft.add(surface, box, _paint(draft, plain=plain, perspective=rng.random() < 0.8), fit=False)
+    middle, size = (draft.width / 2, draft.height / 2), (draft.width, draft.height)
+    draft.add(relief(draft, middle, size, draft.at(0.08)), draft.full, draft.paint(plain=0.25))
+    add_clutter(draft, int(rng.integers(8, 32)), (0.03, 1.0), (14, 0.5 * draft.width))
+    for _ in range(int(rng.integers(0, 8))):
+        camera = draft.aimed(float(rng.uniform(-1.0, 1.0)), float(rng.uniform(-1.5, 1.5)))
+        x, y = rng.uniform(0, draft.width + 0.5 * draft.high), rng.uniform(0, 1.2 * draft.height)
+        _solid_at(draft, camera, float(x), float(y), draft.at(float(rng.uniform(0.05, 0.7))), rng.uniform(-3, 3))
+
+
+# --- planes of a room
+
+
+def _wall(draft: Draft, camera: Camera, yaw: float) -> Surface:
+    """The far wall, its farthest point near the scene's smallest disparity."""
+    normal = np.array([np.sin(yaw), 0.0, np.cos(yaw)])
+    surface = camera.plane(normal, 1.0)
+    corners = surface.disparity(np.array(draft.full[::2]), np.array(draft.full[1::2])[:, None])
+    if corners.min() <= 0.2 * corners.max():
+        return Surface(draft.low).fitted(draft.full, draft.low, draft.high)
+    offset = corners.min() / (draft.low * draft.rng.uniform(1.0, 1.1))
+    return camera.plane(normal, float(offset)).fitted(draft.full, draft.low, draft.high)
+
+
+def _side_wall(draft: Draft, camera: Camera, back: Surface, side: int) -> None:
+    """A wall that comes towards the camera on one side."""
+    angle = draft.rng.uniform(0.0, 0.5)
+    normal = np.array([side * np.cos(angle), 0.0, side * np.sin(angle) * draft.rng.choice([-1, 1])])
+    surface = camera.plane(normal, 1.0)
+    corners = surface.disparity(np.array(draft.full[::2]), np.array(draft.full[1::2])[:, None])
+    if corners.max() <= 0:
+        return
+    near = max(draft.at(float(draft.rng.uniform(0.2, 0.97))), back.c)
+    surface = camera.plane(normal, float(corners.max() / near))
+    if abs(surface.a) > 0.55:
+        return
+    draft.add(surface, _seen_before(draft, surface, back), draft.paint(plain=0.5, perspective=True), fit=False)
+
+
+def _floor(draft: Draft, camera: Camera, plain: float) -> Surface | None:
+    """The plane below the camera; None where the view shows none of it."""
+    normal = np.array([0.0, 1.0, 0.0])
+    surface = camera.plane(normal, 1.0)
+    corners = surface.disparity(np.array(draft.full[::2]), np.array(draft.full[1::2])[:, None])
+    if corners.max() <= 0:
+        return None
+    near = draft.at(float(draft.rng.uniform(0.5, 0.98)))
+    surface = camera.plane(normal, float(corners.max() / near))
+    box = _seen_before(draft, surface, Surface(draft.low))
+    draft.add(surface, box, draft.paint(plain=plain, perspective=True), fit=False)
     return surface
 
 
-def _ceiling(draft: _Draft, back: Surface) -> None:
+def _seen_before(draft: Draft, surface: Surface, back: Surface) -> tuple[float, float, float, float]:
+    """The part of the picture where a plane may be nearer than the back wall."""
+    x0, y0, x1, y1 = draft.full
+    xs, ys = np.linspace(x0, x1, 41), np.linspace(y0, y1, 41)
+    nearer = surface.disparity(xs[None, :], ys[:, None]) > back.disparity(xs[None, :], ys[:, None]) - 1.0
+    columns, rows = np.nonzero(nearer.any(0))[0], np.nonzero(nearer.any(1))[0]
+    if len(columns) == 0:
+        return x0, y0, x0, y0
+    return xs[max(columns[0] - 1, 0)], ys[max(rows[0] - 1, 0)], xs[min(columns[-1] + 1, 40)], ys[min(rows[-1] + 1, 40)]
+
+
+def _wall_things(draft: Draft, wall: Surface) -> None:
+    """Pictures and boards on the wall, small clutter close before it."""
     rng = draft.rng
-    end = draft.height * float(rng.uniform(0.1, 0.3))
-    surface = Surface(back.c, 0.0, -(draft.at(float(rng.uniform(0.2, 0.6))) - back.c) / end, x0=0.0, y0=end)
-    box = (draft.full[0], draft.full[1], draft.full[2], end + 2)
-    draft.add(surface, box, _paint(draft, plain=0.7, perspective=True))
+    for _ in range(int(rng.integers(0, 7))):
+        size = log_uniform(rng, 20, 0.35 * draft.width), log_uniform(rng, 15, 0.5 * draft.height)
+        centre = float(rng.uniform(0, draft.width + draft.low)), float(rng.uniform(0, 0.8) * draft.height)
+        shape = shapes.rectangle(rng, centre, size, 0.02)
+        stuck = replace(wall, c=wall.c + float(rng.uniform(0.02, 0.6)))
+        draft.add(stuck, shapes.bounds(shape), draft.paint(plain=0.2), shape)
+    if rng.random() < 0.5:
+        add_clutter(draft, int(rng.integers(3, 14)), (0.0, 0.15), (8, 90))
 
 
-def _standing(draft: _Draft, floor: Surface, count: int) -> None:
-    """Objects whose foot is on the floor."""
+# --- things on the ground
+
+
+def _foot(draft: Draft, floor: Surface) -> tuple[float, float, float] | None:
+    """A random visible spot of the floor: x, y, disparity."""
+    for _ in range(8):
+        x = float(draft.rng.uniform(-20, draft.width + 0.6 * draft.high))
+        y = float(draft.rng.uniform(0, 1.15 * draft.height))
+        disparity = float(floor.disparity(x, y))
+        if 1.05 * draft.low < disparity < 0.85 * draft.high:
+            return x, y, disparity
+    return None
+
+
+def _furnish(draft: Draft, camera: Camera, floor: Surface, yaw: float, count: int) -> None:
+    for _ in range(count):
+        spot = _foot(draft, floor)
+        if spot is not None:
+            turn = yaw if draft.rng.random() < 0.5 else draft.rng.uniform(-3, 3)
+            _solid_at(draft, camera, *spot, turn)
+
+
+def _solid_at(draft: Draft, camera: Camera, x: float, y: float, disparity: float, yaw: float) -> None:
+    size_px = log_uniform(draft.rng, 25, 0.45 * draft.width)
+    size = size_px / camera.focal_px * camera.reach / disparity
+    add_solid(draft, camera, camera.unproject(x, y, disparity), size, yaw)
+
+
+def _stand(draft: Draft, floor: Surface, count: int) -> None:
+    """Sheets whose foot is on the floor."""
     rng = draft.rng
     for _ in range(count):
-        foot = float(rng.uniform(floor.y0 + 4, draft.height + 30))
-        x = float(rng.uniform(0, draft.width + draft.high * 0.5))
-        disparity = float(np.clip(floor.disparity(np.float64(x), np.float64(foot)), draft.low, draft.high))
-        tall = np.exp(rng.uniform(np.log(0.08), np.log(0.7))) * draft.height * (0.4 + disparity / draft.high)
+        spot = _foot(draft, floor)
+        if spot is None:
+            continue
+        x, y, disparity = spot
+        tall = log_uniform(rng, 0.08, 0.7) * draft.height * (0.4 + disparity / draft.high)
         wide = tall * np.exp(rng.normal(-0.2, 0.6))
-        _object(draft, (x, foot - tall / 2), (float(wide), float(tall)), disparity)
+        add_object(draft, (x, y - tall / 2), (float(wide), float(tall)), disparity)
 
 
-def _street(draft: _Draft) -> None:
-    """A road with fronts along it, sky or hills at the end, posts, vehicles and bushes."""
+# --- light
+
+
+def _cast_shadows(draft: Draft) -> None:
+    """Soft shadows of things on the large surfaces behind them, fixed to those surfaces."""
     rng = draft.rng
-    horizon = float(rng.uniform(0.3, 0.6))
-    end = rng.uniform(0.0, 0.08)
-    photo = Paint(draft.library.draw(rng, photo=True), int(rng.integers(2**31)), whole=True, shade=0.1)
-    draft.add(_wall(draft, end), draft.full, photo if rng.random() < 0.6 else _paint(draft, plain=0.7))
-    road = _ground(draft, float(end), horizon, plain=0.4)
-    back = Surface(draft.at(float(end)))
-    for side in (-1, 1):
-        if rng.random() < 0.6:
-            _side_wall(draft, back, side)
-        for _ in range(int(rng.integers(0, 5))):  # fronts facing the road
-            depth = draft.at(float(rng.uniform(0.02, 0.5)))
-            x = draft.width * (0.5 + side * rng.uniform(0.12, 0.6))
-            size = float(rng.uniform(40, 260)), float(rng.uniform(50, 260))
-            centre = float(x), horizon * draft.height - size[1] * float(rng.uniform(0.1, 0.5)) + 20
-            _crate(draft, centre, size, depth)
-    _standing(draft, road, int(rng.integers(3, 16)))
-    _clutter(draft, int(rng.integers(0, 8)), (0.05, 0.8))
+    if rng.random() < 0.4:
+        return
+    area = draft.width * draft.height
+    large = [n for n, item in enumerate(draft.layers) if _area(item) > 0.3 * area and not item.shape.groups
+             and item.shape.bitmap is None]
+    depth, blur = float(rng.uniform(0.2, 0.75)), log_uniform(rng, 1.0, 16.0)
+    direction = -np.array(draft.light.direction[:2])
+    casters = [item for item in draft.layers if item.shape.groups and _area(item) > 300]
+    for number in large:
+        layer = draft.layers[number]
+        shadows = []
+        for caster in casters:
+            x, y = (caster.box[0] + caster.box[2]) / 2, (caster.box[1] + caster.box[3]) / 2
+            gap = float(caster.surface.disparity(x, y) - layer.surface.disparity(x, y))
+            if gap > 0 and rng.random() < 0.7:
+                shift = direction * np.clip(gap / draft.high, 0.02, 0.3) * 0.6 * draft.height
+                moved = Shape(tuple(tuple(c + shift for c in group) for group in caster.shape.groups))
+                shadows.append(Shadow(moved, depth, blur))
+        draft.layers[number] = replace(layer, shadows=tuple(shadows[:24]))
 
 
-def _flying(draft: _Draft) -> None:
-    """Many things in the air before one or two backdrops."""
+def _area(layer: Layer) -> float:
+    return (layer.box[2] - layer.box[0]) * (layer.box[3] - layer.box[1])
+
+
+def _mirror(draft: Draft) -> None:
+    """Some surfaces reflect something that lies behind them; they keep their own label."""
     rng = draft.rng
-    draft.add(_relief(draft, (draft.width / 2, draft.height / 2), (draft.width, draft.height), draft.at(0.08)),
-              draft.full, _paint(draft, plain=0.25))
-    _clutter(draft, int(rng.integers(12, 46)), (0.03, 1.0))
+    if rng.random() > 0.25:
+        return
+    for _ in range(int(rng.integers(1, 4))):
+        number = int(rng.integers(len(draft.layers)))
+        layer = draft.layers[number]
+        if _area(layer) < 2500:
+            continue
+        x, y = (layer.box[0] + layer.box[2]) / 2, (layer.box[1] + layer.box[3]) / 2
+        behind = max(0.3, float(layer.surface.disparity(x, y)) * float(rng.uniform(0.2, 0.9)))
+        paint = replace(draft.paint(plain=0.0), light=None)
+        draft.reflections.append(Reflection(number, Surface(behind), paint, float(rng.uniform(0.08, 0.4))))

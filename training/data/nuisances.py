@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from training.data.textures import smooth_noise
 
 __all__ = ["apply_nuisances"]
 
+_NOISE_BANK = 1 << 21
 _UNIT = 160  # value of the 8-bit light raster that leaves a pixel as it is
 
 
@@ -93,14 +95,26 @@ def _sensor(view: np.ndarray, camera: _Camera, gray: bool, rng: np.random.Genera
     table = 255 * np.clip(levels * gain, 0, 1) ** camera.gamma + camera.offset
     view = cv2.LUT(view, np.clip(table, 0, 255).astype(np.uint8)[None])
     if camera.noise > 0.5:
-        shape = view.shape[:2] if gray else view.shape
-        noise = rng.standard_normal(shape, dtype=np.float32)
         deviation = camera.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
-        noise *= deviation[view[..., 0] if gray else view]
-        if gray:
-            noise = cv2.merge((noise, noise, noise))
-        view = cv2.add(view, noise, dtype=cv2.CV_8U)
+        seen = view[..., 0] if gray else view
+        noise = cv2.multiply(_normal(seen.shape, rng), cv2.LUT(seen, deviation))
+        view = cv2.add(view, cv2.merge((noise, noise, noise)) if gray else noise, dtype=cv2.CV_8U)
     if camera.jpeg_quality is not None:
         encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])[1]
         view = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return view
+
+
+@lru_cache(maxsize=1)
+def _noise_bank() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(_NOISE_BANK, dtype=np.float32)
+
+
+def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Standard normal noise: a random stretch of a fixed bank, which costs nothing beside drawing it anew."""
+    size = int(np.prod(shape))
+    bank = _noise_bank()
+    if size >= _NOISE_BANK:
+        bank = np.tile(bank, size // _NOISE_BANK + 2)
+    start = int(rng.integers(len(bank) - size))
+    return bank[start : start + size].reshape(shape)

@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 
 from training.data.rasterizer import Sprite
-from training.data.scene import Layer, Paint, Shape
+from training.data.scene import Layer, Light, Paint, Shape
+from training.data.surface import Surface
 from training.data.textures import TextureLibrary, smooth_noise
 
 __all__ = ["bake"]
 
 _SUBPIXEL_BITS = 4
+_SHADE_CELL = 8  # texels per value of the shading raster
 _SHADE_UNIT = 160  # value of the 8-bit shading raster that leaves a colour as it is
 
 
@@ -22,8 +24,8 @@ def bake(layer: Layer, library: TextureLibrary) -> Sprite:
     size = max(2, int(np.ceil((x1 - x0) * scale)) + 1), max(2, int(np.ceil((y1 - y0) * scale)) + 1)
     rng = np.random.default_rng(layer.paint.seed)
     rgb = _texture(layer, size, library, rng)
-    rgb = _tone(rgb, layer.paint, rng)
-    rgb = _shade(rgb, layer.paint.shade, rng)
+    rgb = _tone(rgb, layer.paint)
+    rgb = _shade(rgb, layer, rng)
     alpha = _alpha(layer.shape, (x0, y0), scale, size)
     return Sprite(cv2.merge((*cv2.split(rgb), alpha)), layer.surface, x0, y0, scale)
 
@@ -100,7 +102,7 @@ def _laid_in_depth(source: np.ndarray, layer: Layer, size: tuple[int, int], rng:
     return result
 
 
-def _tone(rgb: np.ndarray, paint: Paint, rng: np.random.Generator) -> np.ndarray:
+def _tone(rgb: np.ndarray, paint: Paint) -> np.ndarray:
     """Contrast about the mean colour, and tint."""
     if paint.source == "plain" or (paint.contrast == 1.0 and paint.colour is None):
         return rgb
@@ -111,19 +113,42 @@ def _tone(rgb: np.ndarray, paint: Paint, rng: np.random.Generator) -> np.ndarray
     return cv2.LUT(rgb, np.clip(table, 0, 255).astype(np.uint8)[None])
 
 
-def _shade(rgb: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth light falling on the surface: a gradient and soft blotches, the same in both views."""
-    if strength <= 0:
+def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarray:
+    """Light on the surface, the same in both views: diffuse by slope, blotches, shadows."""
+    paint = layer.paint
+    if paint.light is None and paint.shade <= 0 and not layer.shadows:
         return rgb
     height, width = rgb.shape[:2]
-    small = max(2, width // 8), max(2, height // 8)
-    direction = rng.normal(size=2)
-    ramp = direction[0] * np.linspace(-0.5, 0.5, small[0])[None, :]
-    ramp = ramp + direction[1] * np.linspace(-0.5, 0.5, small[1])[:, None]
-    field = 0.5 * ramp + rng.choice([0.3, 1.0]) * (smooth_noise(rng, int(rng.integers(2, 7)), *small) - 0.5)
-    field = np.clip(_SHADE_UNIT * np.exp(strength * field), 0, 255).astype(np.uint8)
+    small = max(2, width // _SHADE_CELL), max(2, height // _SHADE_CELL)
+    x0, y0 = layer.box[:2]
+    x = np.linspace(x0, x0 + (width - 1) / layer.texels_per_px, small[0])[None, :]
+    y = np.linspace(y0, y0 + (height - 1) / layer.texels_per_px, small[1])[:, None]
+    field = np.ones(small[::-1])
+    if paint.light is not None:
+        field *= _diffuse(layer.surface, paint.light, x, y)
+    if paint.shade > 0 and min(small) > 3:
+        ramp = rng.normal(0, 0.5) * (x - x.mean()) / np.ptp(x) + rng.normal(0, 0.5) * (y - y.mean()) / np.ptp(y)
+        blotches = rng.choice([0.3, 1.0]) * (smooth_noise(rng, int(rng.integers(2, 7)), *small) - 0.5)
+        field *= np.exp(paint.shade * (ramp + blotches))
+    for shadow in layer.shadows:
+        cell = _SHADE_CELL / layer.texels_per_px
+        mask = _alpha(shadow.shape, (x0, y0), 1 / cell, small).astype(np.float32)
+        field *= 1 - shadow.depth / 255 * cv2.GaussianBlur(mask, (0, 0), max(shadow.blur_px / cell, 0.3))
+    field = np.clip(_SHADE_UNIT * field, 0, 255).astype(np.uint8)
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.multiply(rgb, cv2.merge((field, field, field)), scale=1.0 / _SHADE_UNIT)
+
+
+def _diffuse(surface: Surface, light: Light, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Lambert's law.  The tangent plane of 1/Z ~ d(x, y) has the normal (f d_x, f d_y, d - d_x x - d_y y)."""
+    u, v = x - surface.x0, y - surface.y0
+    slope_x = surface.a + 2 * surface.p * u + surface.q * v
+    slope_y = surface.b + surface.q * u + 2 * surface.r * v
+    depth = surface.disparity(x, y) - slope_x * (x - light.cx_px) - slope_y * (y - light.cy_px)
+    normal = np.broadcast_arrays(light.focal_px * slope_x, light.focal_px * slope_y, depth)
+    length = np.sqrt(sum(part * part for part in normal)) + 1e-9
+    towards = -sum(part * axis for part, axis in zip(normal, light.direction, strict=True)) / length
+    return 1.15 * (light.ambient + (1 - light.ambient) * np.maximum(towards, 0.0))
 
 
 def _alpha(shape: Shape, origin: tuple[float, float], scale: float, size: tuple[int, int]) -> np.ndarray:

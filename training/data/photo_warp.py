@@ -28,7 +28,7 @@ def segment(rgb: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
 
 
 def photo_layers(
-    rng: np.random.Generator, library: TextureLibrary, full: Box, low_px: float, high_px: float, width_px: int
+    rng: np.random.Generator, library: TextureLibrary, full: Box, low_px: float, high_px: float
 ) -> list[Layer]:
     """Layers that together show one photograph, before a backdrop painted with another one.
 
@@ -69,8 +69,7 @@ def _group_surfaces(rng: np.random.Generator, count: int, full: Box, low: float,
         tilt = (high - low) * np.array([rng.normal(0, 0.25) / width, (rise + rng.normal(0, 0.15)) / height])
         bend = (high - low) * rng.normal(0, 0.3, 3) / np.array([width**2, width * height, height**2])
         bend *= rng.random() < 0.5
-        surfaces.append(Surface(float(middle), float(tilt[0]), float(tilt[1]), *map(float, bend),
-                                x0=centre_x, y0=centre_y))
+        surfaces.append(Surface(middle, tilt[0], tilt[1], bend[0], bend[1], bend[2], centre_x, centre_y))
     return surfaces
 
 

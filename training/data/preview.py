@@ -37,6 +37,7 @@ def contact_sheet(samples: list[StereoSample], row_width_px: int) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Command line entry."""
     parser = argparse.ArgumentParser(prog="python -m training.data.preview", description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="first seed")

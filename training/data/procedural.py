@@ -13,9 +13,9 @@ from stereo_dp_ros.core.errors import DataError
 from training.data.composer import FAMILIES, compose
 from training.data.nuisances import apply_nuisances
 from training.data.paint import bake
-from training.data.rasterizer import Lattice, ViewBuffers, occlusion_mask, render_view, resolve
+from training.data.rasterizer import Lattice, ViewBuffers, blend_reflection, occlusion_mask, render_view, resolve
 from training.data.sample import StereoSample
-from training.data.scene import Scene
+from training.data.scene import Layer, Scene
 from training.data.textures import TextureLibrary
 
 __all__ = ["SceneConfig", "default_texture_dir", "default_texture_dir", "render_buffers", "render_sample"]
@@ -81,7 +81,17 @@ def _library(folder: Path | None) -> TextureLibrary:
 def render_buffers(scene: Scene, lattice: Lattice, library: TextureLibrary) -> tuple[ViewBuffers, ViewBuffers]:
     """Samples of both views before filtering to pixels."""
     sprites = [bake(layer, library) for layer in scene.layers]
-    return render_view(sprites, scene, lattice, right=False), render_view(sprites, scene, lattice, right=True)
+    mirrored = [
+        bake(Layer(item.surface, scene.layers[item.layer].reflected_box(item.surface), item.paint), library)
+        for item in scene.reflections
+    ]
+    views = []
+    for right in (False, True):
+        view = render_view(sprites, scene, lattice, right=right)
+        for item, sprite in zip(scene.reflections, mirrored, strict=True):
+            blend_reflection(view, sprite, item.layer, item.opacity, scene, lattice, right=right)
+        views.append(view)
+    return views[0], views[1]
 
 
 def render_sample(seed: int, config: SceneConfig) -> StereoSample:
@@ -93,9 +103,10 @@ def render_sample(seed: int, config: SceneConfig) -> StereoSample:
     )
     lattice = Lattice(config.width_px, config.height_px, config.supersampling)
     left, right = render_buffers(scene, lattice, library)
-    views = [np.ascontiguousarray(resolve(view.rgbx, lattice)[..., :3]) for view in (left, right)]
+    left_rgb, right_rgb = (np.ascontiguousarray(resolve(view.rgbx, lattice)[..., :3]) for view in (left, right))
     if config.nuisances:
-        views = list(apply_nuisances(*views, np.random.default_rng((seed, _NUISANCE_STREAM))))
+        rng = np.random.default_rng((seed, _NUISANCE_STREAM))
+        left_rgb, right_rgb = apply_nuisances(left_rgb, right_rgb, rng)
     return StereoSample(
-        views[0], views[1], lattice.centres(left.disparity_px).copy(), occlusion_mask(left, right, lattice, scene)
+        left_rgb, right_rgb, lattice.centres(left.disparity_px).copy(), occlusion_mask(left, right, lattice, scene)
     )

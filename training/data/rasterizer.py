@@ -20,7 +20,16 @@ import numpy as np
 from training.data.scene import Scene
 from training.data.surface import Surface
 
-__all__ = ["OCCLUDER_MARGIN_PX", "Lattice", "Sprite", "ViewBuffers", "occlusion_mask", "render_view", "resolve"]
+__all__ = [
+    "OCCLUDER_MARGIN_PX",
+    "Lattice",
+    "Sprite",
+    "ViewBuffers",
+    "blend_reflection",
+    "occlusion_mask",
+    "render_view",
+    "resolve",
+]
 
 OCCLUDER_MARGIN_PX = 0.25
 """How much nearer than a surface something must be to count as hiding it."""
@@ -38,10 +47,12 @@ class Sprite:
 
     @property
     def x1_px(self) -> float:
+        """Left-view column of the last texels."""
         return self.x0_px + (self.rgba.shape[1] - 1) / self.texels_per_px
 
     @property
     def y1_px(self) -> float:
+        """Row of the last texels."""
         return self.y0_px + (self.rgba.shape[0] - 1) / self.texels_per_px
 
 
@@ -59,6 +70,7 @@ class Lattice:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns of samples."""
         extra = self.supersampling - 1
         return self.supersampling * self.height_px + extra, self.supersampling * self.width_px + extra
 
@@ -112,8 +124,8 @@ def _window(sprite: Sprite, scene: Scene, lattice: Lattice, right: bool) -> _Win
     scale, centre = 1.0, 0.0
     if right:
         rows = np.linspace(y_low, y_high, 17)
-        x_low = float((x_low - sprite.surface.disparity(x_low, rows)).min()) - 1.0
-        x_high = float((x_high - sprite.surface.disparity(x_high, rows)).max()) + 1.0
+        ends = np.concatenate([x - sprite.surface.disparity(x, rows) for x in (x_low, x_high)])
+        x_low, x_high = float(ends.min()) - 1.0, float(ends.max()) + 1.0
         # y_left = y_right + offset + s (y_left - H/2), solved for y_left = scale * y_right + centre
         scale = 1.0 / (1.0 - scene.vertical_scale)
         centre = scale * (scene.vertical_offset_px - scene.vertical_scale * scene.height_px / 2)
@@ -179,6 +191,22 @@ def _affine(sprite: Sprite, window: _Window, gain: float, shear: float, shift: f
         sprite.rgba, matrix, (len(xs), len(ys)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
+
+
+def blend_reflection(
+    buffers: ViewBuffers, sprite: Sprite, layer: int, opacity: float, scene: Scene, lattice: Lattice, *, right: bool
+) -> None:
+    """Mix the sprite, at its own disparity, into the samples that show a layer; labels stay the layer's."""
+    window = _window(sprite, scene, lattice, right)
+    if window is None:
+        return
+    colour = _sample_right(sprite, window)[0] if right else _affine(sprite, window, 1.0, 0.0, 0.0)
+    area = (window.rows, window.cols)
+    mirror = cv2.bitwise_and(
+        cv2.compare(buffers.index[area], layer, cv2.CMP_EQ), cv2.compare(cv2.extractChannel(colour, 3), 127, cv2.CMP_GT)
+    )
+    mixed = cv2.addWeighted(buffers.rgbx[area], 1.0 - opacity, colour, opacity, 0.0)
+    cv2.copyTo(mixed, mirror, buffers.rgbx[area])
 
 
 def resolve(buffer: np.ndarray, lattice: Lattice) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from training.data.surface import Box, Surface
 
-__all__ = ["Layer", "Paint", "Scene", "Shape"]
+__all__ = ["Layer", "Light", "Paint", "Reflection", "Scene", "Shadow", "Shape"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,38 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Light:
+    """A distant lamp for diffuse shading: unit direction towards it (camera axes), share of ambient light.
+
+    The focal length and principal point (px) turn disparity gradients into surface normals.
+    """
+
+    direction: tuple[float, float, float]
+    ambient: float
+    focal_px: float
+    cx_px: float
+    cy_px: float
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """An outline (left-view px) inside which a surface is darkened by ``depth`` (0..1), softened by ``blur_px``."""
+
+    shape: Shape
+    depth: float
+    blur_px: float
+
+
+@dataclass(frozen=True)
 class Paint:
     """The look of a surface.
 
     ``source`` names a photograph (index into the texture library, "photo:12"), a procedural pattern
     ("pattern:bricks") or "plain".  ``density`` is source pixels per left-view pixel; ``contrast`` scales the
     texture about its mean colour; ``colour`` RGB in 0..255 replaces (plain, pattern) or tints; ``shade`` is
-    the strength of smooth shading in 0..1; ``perspective`` lays the texture on the plane as seen in depth.
+    the strength of blotchy light; ``light`` adds diffuse shading by the surface's slope; ``perspective`` lays
+    the texture on the plane as seen in depth; ``whole`` shows the whole photograph over the layer's box, and
+    ``frame`` the part that falls into that box when the whole covers the frame.
     """
 
     source: str
@@ -42,6 +67,7 @@ class Paint:
     perspective: bool = False
     whole: bool = False
     frame: Box | None = None
+    light: Light | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +79,27 @@ class Layer:
     paint: Paint
     shape: Shape = field(default_factory=Shape)
     texels_per_px: float = 1.5
+    shadows: tuple[Shadow, ...] = ()
+
+    def reflected_box(self, mirrored: Surface) -> Box:
+        """The part of a mirrored surface that is seen in this layer by either view."""
+        x0, y0, x1, y1 = self.box
+        corners = self.surface.disparity(np.array([x0, x1]), np.array([[y0], [y1]]))
+        # a point on the mirror at x shows the mirrored one at x in the left view, x - d + d' in the right one
+        return x0 - max(0.0, float(corners.max()) - mirrored.c) - 1, y0, x1 + 1, y1
+
+
+@dataclass(frozen=True)
+class Reflection:
+    """Something mirrored in a layer: its picture lies at ``surface`` and is blended over that layer only.
+
+    The label stays the mirroring layer's own.
+    """
+
+    layer: int
+    surface: Surface
+    paint: Paint
+    opacity: float
 
 
 @dataclass(frozen=True)
@@ -68,5 +115,6 @@ class Scene:
     max_disparity_px: float
     layers: tuple[Layer, ...]
     family: str
+    reflections: tuple[Reflection, ...] = ()
     vertical_offset_px: float = 0.0
     vertical_scale: float = 0.0

@@ -7,7 +7,8 @@ import numpy as np
 from training.data.scene import Shape
 from training.data.surface import Box
 
-__all__ = ["blob", "bounds", "foliage", "frame", "grille", "polygon", "quad", "rectangle", "strokes"]
+__all__ = ["blob", "bounds", "foliage", "frame", "grille", "leaves", "polygon", "quad", "rectangle", "ring",
+           "strokes"]
 
 Rng = np.random.Generator
 
@@ -126,3 +127,31 @@ def foliage(rng: Rng, centre: tuple[float, float], size: tuple[float, float]) ->
         axes = leaf * rng.uniform(0.6, 1.4) * np.array([1.0, rng.uniform(0.15, 0.6)])
         groups.append((_turned(circle * axes, (float(where[0]), float(where[1])), rng.uniform(0, np.pi)),))
     return Shape(tuple(groups))
+
+
+def ring(rng: Rng, centre: tuple[float, float], size: tuple[float, float]) -> Shape:
+    """An ellipse with a hole, at times with spokes: wheels, handles, hoops."""
+    t = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    outer = np.stack([np.cos(t) * size[0] / 2, np.sin(t) * size[1] / 2], 1)
+    groups: list[tuple[np.ndarray, ...]] = [(outer + centre, outer * rng.uniform(0.55, 0.93) + centre)]
+    if rng.random() < 0.4:
+        for angle in np.arange(0, np.pi, np.pi / rng.integers(2, 9)):
+            tip = np.array([np.cos(angle) * size[0], np.sin(angle) * size[1]]) * 0.48
+            groups.extend(_thick(np.array([-tip, tip]) + centre, max(1.0, 0.02 * size[0])))
+    return Shape(tuple(groups))
+
+
+def leaves(rng: Rng, centre: tuple[float, float], size: tuple[float, float]) -> list[Shape]:
+    """Long tapering curved blades from one point, one shape each so that each can lie at its own depth."""
+    blades = []
+    t = np.linspace(0, 1, 14)
+    for _ in range(int(rng.integers(4, 12))):
+        angle = rng.uniform(-np.pi, 0) if rng.random() < 0.8 else rng.uniform(0, np.pi)
+        bend = rng.normal(0, 0.6)
+        length = rng.uniform(0.3, 0.7) * max(size)
+        direction = angle + bend * t
+        spine = np.cumsum(np.stack([np.cos(direction), np.sin(direction)], 1), 0) * length / len(t)
+        normal = np.stack([-np.sin(direction), np.cos(direction)], 1)
+        width = length * rng.uniform(0.02, 0.09) * (1 - t**2)[:, None]
+        blades.append(Shape(((np.concatenate([spine + normal * width, (spine - normal * width)[::-1]]) + centre,),)))
+    return blades

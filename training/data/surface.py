@@ -37,11 +37,12 @@ class Surface:
 
     @property
     def planar(self) -> bool:
+        """Whether the surface is not bent."""
         return self.p == 0 and self.q == 0 and self.r == 0
 
-    def disparity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def disparity(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
         """Disparity in px at left-view positions (broadcast against each other)."""
-        u, v = x - self.x0, y - self.y0
+        u, v = np.asarray(x) - self.x0, np.asarray(y) - self.y0
         if self.planar:
             return self.a * u + (self.b * v + self.c)
         return (self.p * u + (self.a + self.q * v)) * u + (self.c + self.b * v + self.r * v * v)

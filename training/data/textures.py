@@ -16,14 +16,14 @@ __all__ = ["PATTERNS", "TextureLibrary", "make_pattern", "smooth_noise"]
 
 PATTERNS = ("fractal", "stripes", "checker", "bricks", "dots", "text", "grain", "weave", "streaks")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
-_CACHED_IMAGES = 160
+_CACHE_BYTES = 512 << 20
 _PRODUCE = "GroceryStoreDataset"
 _SURFACES = ("repeated", "patchwork", "ambientcg", "MaterialX", "gazebo_models", "Torque3D", "LIBERO", "aws-robo",
              "materials", "textures")
 
 
 class TextureLibrary:
-    """Photographs of a folder in name order, decoded on demand and kept in a small cache.
+    """Photographs of a folder in name order, decoded on demand and kept in a cache of half a GiB.
 
     ``SOURCES.csv`` in the folder (columns file, repository, path), where present, tells photographs of scenes
     from flat surfaces and gives the many pictures of grocery produce less weight.  Raises `DataError` when the
@@ -33,6 +33,7 @@ class TextureLibrary:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
         self.files: list[Path] = []
         if folder is not None:
             self.files = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
@@ -80,8 +81,9 @@ class TextureLibrary:
             raise DataError(f"texture {self.files[index]}: not a readable image")
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         self._cache[index] = image
-        if len(self._cache) > _CACHED_IMAGES:
-            self._cache.popitem(last=False)
+        self._cached_bytes += image.nbytes
+        while self._cached_bytes > _CACHE_BYTES:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return image
 
 

@@ -1,0 +1,167 @@
+"""Things built of flat faces in space: boxes, furniture, houses, signs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from training.data import shapes
+from training.data.draft import Camera, Draft, log_uniform
+from training.data.scene import Paint
+
+__all__ = ["SOLIDS", "add_cuboid", "add_post", "add_solid"]
+
+SOLIDS = {"cuboid": 0.4, "table": 0.13, "chair": 0.15, "shelf": 0.14, "sign": 0.08, "stack": 0.1}
+"""Kinds of solids and how often each is drawn."""
+
+_FACES = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-1.0, 0.0) for z in (-0.5, 0.5)])
+_MIN_ASPECT = 0.04  # of 1 - a: how nearly edge-on to the right camera a face may be
+
+
+def _turn(yaw: float) -> np.ndarray:
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+
+
+def add_face(draft: Draft, camera: Camera, corners: np.ndarray, paint: Paint) -> None:
+    """A planar polygon (N, 3) in world coordinates; left out where either camera would see it edge-on."""
+    position, disparity = camera.project(corners)
+    if disparity.min() < 0.5 * draft.low or disparity.max() > draft.high:
+        return
+    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+    offset = float(normal @ corners[0])
+    if abs(offset) < 1e-9:
+        return
+    surface = camera.plane(normal, offset)
+    if abs(1.0 - surface.a) < _MIN_ASPECT or abs(surface.a) > 20:
+        return
+    shape = shapes.quad([(float(x), float(y)) for x, y in position])
+    box = shapes.bounds(shape)
+    large = (box[2] - box[0]) * (box[3] - box[1]) > 100 * 100
+    steep = disparity.max() > 1.25 * disparity.min()
+    draft.add(surface, box, replace(paint, perspective=bool(large and steep)), shape, fit=False)
+
+
+def add_cuboid(
+    draft: Draft, camera: Camera, foot: np.ndarray, size: tuple[float, float, float], yaw: float, paint: Paint,
+    other: Paint | None = None,
+) -> None:
+    """A box standing with the middle of its base at ``foot``; ``other`` paints every second pair of faces."""
+    corners = _CORNERS * np.array(size) @ _turn(yaw).T + foot
+    _, disparity = camera.project(corners)
+    if disparity.min() <= 0 or disparity.max() > draft.high:
+        return
+    baseline = camera.reach / camera.focal_px
+    eyes = np.array([np.zeros(3), camera.rotation.T @ np.array([baseline, 0.0, 0.0])])
+    middle = corners.mean(0)
+    for number, face in enumerate(_FACES):
+        quad = corners[face]
+        outward = quad.mean(0) - middle
+        if (((eyes - quad.mean(0)) @ outward) > 0).any():
+            add_face(draft, camera, quad, other if other is not None and number // 2 == 1 else paint)
+
+
+def add_post(draft: Draft, camera: Camera, start: np.ndarray, end: np.ndarray, width: float, paint: Paint) -> None:
+    """A thin bar as a strip that faces the camera."""
+    side = np.cross(end - start, (start + end) / 2)
+    side *= width / 2 / max(float(np.linalg.norm(side)), 1e-9)
+    add_face(draft, camera, np.array([start - side, start + side, end + side, end - side]), paint)
+
+
+def add_solid(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float, kind: str | None = None) -> None:
+    """A random thing about ``size`` world units large standing at ``foot``."""
+    rng = draft.rng
+    kind = kind or str(rng.choice(list(SOLIDS), p=list(SOLIDS.values())))
+    {"cuboid": _cuboid, "table": _table, "chair": _chair, "shelf": _shelf, "sign": _sign, "stack": _stack}[kind](
+        draft, camera, foot, size, yaw
+    )
+
+
+def _cuboid(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    w, h, d = size * np.exp(draft.rng.normal(-0.3, 0.4, 3))
+    other = draft.paint() if draft.rng.random() < 0.4 else None
+    add_cuboid(draft, camera, foot, (w, h, d), yaw, draft.paint(plain=0.35), other)
+
+
+def _stack(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    """Boxes on each other."""
+    base = foot.copy()
+    for _ in range(int(draft.rng.integers(2, 6))):
+        w, h, d = size * np.array([0.6, 0.2, 0.5]) * np.exp(draft.rng.normal(0, 0.25, 3))
+        add_cuboid(draft, camera, base, (w, h, d), yaw + draft.rng.normal(0, 0.2), draft.paint(), draft.paint())
+        base = base - (0.0, h, 0.0)
+
+
+def _place(foot: np.ndarray, yaw: float, x: float, y: float, z: float) -> np.ndarray:
+    return foot + _turn(yaw) @ np.array([x, y, z])
+
+
+def _legs(draft: Draft, camera: Camera, foot: np.ndarray, yaw: float, size: tuple[float, float, float], paint: Paint,
+          width: float) -> None:
+    w, h, d = size
+    for x in (-0.46 * w, 0.46 * w):
+        for z in (-0.46 * d, 0.46 * d):
+            add_post(draft, camera, _place(foot, yaw, x, 0, z), _place(foot, yaw, x, -h, z), width, paint)
+
+
+def _table(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    rng = draft.rng
+    w, d, h = size * rng.uniform(0.8, 1.6), size * rng.uniform(0.6, 1.1), size * rng.uniform(0.4, 0.7)
+    paint = draft.paint(plain=0.5)
+    thick = h * rng.uniform(0.04, 0.15)
+    _legs(draft, camera, foot, yaw, (w, h, d), replace(paint, perspective=False), h * rng.uniform(0.04, 0.1))
+    add_cuboid(draft, camera, foot - (0, h, 0), (w, thick, d), yaw, paint)
+    for _ in range(int(rng.integers(0, 7))):
+        spot = _place(foot - (0, h + thick, 0), yaw, rng.uniform(-0.45, 0.45) * w, 0, rng.uniform(-0.45, 0.45) * d)
+        item = size * log_uniform(rng, 0.06, 0.3)
+        add_cuboid(draft, camera, spot, tuple(item * rng.uniform(0.4, 1.2, 3)), rng.uniform(0, 3), draft.paint())
+
+
+def _chair(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    rng = draft.rng
+    paint = draft.paint(plain=0.6)
+    w, h, d = size * rng.uniform(0.45, 0.6), size * 0.5, size * rng.uniform(0.45, 0.6)
+    bar = size * rng.uniform(0.02, 0.05)
+    _legs(draft, camera, foot, yaw, (w, h, d), paint, bar)
+    add_cuboid(draft, camera, foot - (0, h, 0), (w, bar, d), yaw, paint)
+    for x in np.linspace(-0.46 * w, 0.46 * w, int(rng.integers(2, 6))):
+        add_post(draft, camera, _place(foot, yaw, x, -h, 0.46 * d), _place(foot, yaw, x, -size, 0.5 * d), bar, paint)
+    for y in np.linspace(-size, -0.75 * size, int(rng.integers(1, 4))):
+        left, right = (_place(foot, yaw, x, y, 0.48 * d) for x in (-0.48 * w, 0.48 * w))
+        add_post(draft, camera, left, right, bar * rng.uniform(1, 3), paint)
+
+
+def _shelf(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    rng = draft.rng
+    w, h, d = size * rng.uniform(0.5, 1.4), size * rng.uniform(0.7, 1.4), size * rng.uniform(0.15, 0.4)
+    board = size * rng.uniform(0.015, 0.04)
+    paint = draft.paint(plain=0.6)
+    if rng.random() < 0.6:
+        back = [_place(foot, yaw, x, y, d / 2) for x, y in ((-w / 2, 0), (w / 2, 0), (w / 2, -h), (-w / 2, -h))]
+        add_face(draft, camera, np.array(back), draft.paint(plain=0.7))
+    for x in (-w / 2, w / 2):
+        add_cuboid(draft, camera, _place(foot, yaw, x, 0, 0), (board, h, d), yaw, paint)
+    levels = int(rng.integers(2, 6))
+    for level in range(levels):
+        base = _place(foot, yaw, 0, -h * level / (levels - 1), 0)
+        add_cuboid(draft, camera, base + (0, board, 0), (w, board, d), yaw, paint)
+        if level == levels - 1 and rng.random() < 0.5:
+            continue
+        x = -0.48 * w
+        while x < 0.4 * w:
+            item = np.array([h / levels * rng.uniform(0.1, 0.8), h / levels * rng.uniform(0.3, 0.85), d * 0.8])
+            if rng.random() < 0.75:
+                spot = base + _turn(yaw) @ np.array([x + item[0] / 2, 0, d * rng.uniform(-0.1, 0.1)])
+                add_cuboid(draft, camera, spot, tuple(item), yaw + rng.normal(0, 0.05), draft.paint(plain=0.2))
+            x += item[0] * rng.uniform(1.02, 1.5)
+
+
+def _sign(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    """A board on a pole: signs, lamps, screens."""
+    rng = draft.rng
+    pole = size * rng.uniform(0.4, 1.6)
+    add_post(draft, camera, foot, foot - (0, pole, 0), size * rng.uniform(0.015, 0.08), draft.paint(plain=0.8))
+    w, h = size * rng.uniform(0.2, 0.8), size * rng.uniform(0.2, 0.6)
+    add_cuboid(draft, camera, foot - (0, pole, 0), (w, h, 0.05 * size), yaw, draft.paint(plain=0.2))
