@@ -93,8 +93,8 @@ class FaultLog:
             self._logged_ns.clear()
 
     def current(self, within_s: float = float("inf")) -> list[Fault]:
-        """Return the faults seen within the last `within_s` seconds, the worst and then the newest first."""
+        """Return the faults seen within the last `within_s` seconds, the worst and then the longest known first."""
         oldest_ns = self._clock_ns() - within_s * 1e9
         with self._lock:
             recent = [fault for fault in self._faults.values() if fault.seen_ns >= oldest_ns]
-        return sorted(recent, key=lambda fault: (-fault.severity, -fault.seen_ns))
+        return sorted(recent, key=lambda fault: -fault.severity)

@@ -23,6 +23,7 @@ from stereo_dp_ros.ros.worker import NewestWorker, RateLimit
 __all__ = ["ActiveRun", "InputTopics"]
 
 _STOP_TIMEOUT_S = 1.0
+_INPUT_DEPTH = 10  # messages that may arrive in a burst before the executor takes the first
 _PAIR_CAUSES = ("bad_image", "bad_camera_info", "inference_failed", "output_failed")
 
 
@@ -85,7 +86,7 @@ class ActiveRun:
         def open_input(message_type: type, topic: str, callback: Callable[[Any], None], latched: bool) -> Input:
             return Input(
                 self._node, message_type, topic, callback, faults=self._faults, latched=latched,
-                reliability=parameters.input_reliability, depth=parameters.queue_size,
+                reliability=parameters.input_reliability, depth=max(parameters.queue_size, _INPUT_DEPTH),
             )
 
         def on_image(side: str, topic: str) -> Callable[[Any], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -69,7 +70,7 @@ class RateLimit:
     """Lets through at most `rate_hz` items a second, evenly (two of three for 15 Hz and a limit of 10)."""
 
     def __init__(self) -> None:
-        self._due_ns = 0.0
+        self._due_ns = -math.inf
 
     def allows(self, rate_hz: float, now_ns: int) -> bool:
         """Say whether an item at `now_ns` (steady clock) passes; 0 is no limit."""
@@ -78,6 +79,7 @@ class RateLimit:
         period_ns = 1e9 / rate_hz
         if now_ns < self._due_ns - _RATE_SLACK * period_ns:
             return False
-        # A grid, so that the mean rate is the limit; after a pause it is moved, not caught up with.
-        self._due_ns = max(self._due_ns + period_ns, now_ns)
+        # On a grid, so that the mean rate is the limit; after a pause a new one begins, and nothing is caught up with.
+        paused = now_ns - self._due_ns > period_ns
+        self._due_ns = (now_ns if paused else self._due_ns) + period_ns
         return True

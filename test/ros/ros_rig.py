@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from stereo_dp_ros.ros.node import StereoNode
 from stereo_dp_ros.ros.outputs import OUTPUTS
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 8.0
 
 
 class Rig:
@@ -82,7 +82,7 @@ class Rig:
 
     def spin(self) -> None:
         for executor in self._executors:
-            executor.spin_once(timeout_sec=0.002)
+            executor.spin_once(timeout_sec=0.001)
 
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> None:
         """Spin until `condition` holds."""
