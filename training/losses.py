@@ -1,21 +1,39 @@
-"""Supervised loss of a stereo network."""
+"""Supervised loss of a stereo network, and what an objective is to the trainer."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 from stereo_dp_ros.networks import StereoOutput
 from training.config import LossConfig
 
-__all__ = ["distribution_loss", "masked_mean", "subsample", "supervised_loss"]
+__all__ = ["Objective", "Supervised", "distribution_loss", "masked_mean", "subsample", "supervised_loss"]
+
+
+class Objective(Protocol):
+    """What a run minimises."""
+
+    def __call__(self, output: StereoOutput, batch: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
+        """Terms of the loss by name, among them `total`, for a batch of the loader's; `progress` is in 0…1."""
+        ...
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where the boolean `mask` of the same shape is set; 0 for an empty mask."""
+    """Mean of `values` where the boolean `mask` of the same shape is set; 0 for an empty mask.
+
+    In one of several processes the sum is divided by the mean count of all: averaged over the processes, as their
+    gradients are, that is the mean over the global batch, however unevenly its valid pixels are dealt out.
+    """
     weights = mask.to(values.dtype)
-    return (values * weights).sum() / weights.sum().clamp(min=1.0)
+    count = weights.sum()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(count)
+        count = count / distributed.get_world_size()
+    return (values * weights).sum() / torch.where(count > 0, count, torch.ones_like(count))
 
 
 def subsample(x: Tensor, factor: int) -> Tensor:
@@ -72,3 +90,15 @@ def supervised_loss(
     }
     total = torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
     return {**terms, "total": total}
+
+
+class Supervised:
+    """Objective of training on ground truth."""
+
+    def __init__(self, bin_px: float, config: LossConfig) -> None:
+        self.bin_px = bin_px
+        self.config = config
+
+    def __call__(self, output: StereoOutput, batch: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
+        """See `supervised_loss`; the same at any progress."""
+        return supervised_loss(output, batch["disparity"], batch["valid"], self.bin_px, self.config)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -19,8 +19,9 @@ from training.config import OptimConfig, TrainConfig, to_dict
 from training.ema import WeightAverage
 from training.errors import TrainingError
 from training.loader import Batches, CroppedScenes, SceneSource, build_loader
-from training.losses import supervised_loss
+from training.losses import Objective, Supervised
 from training.record import run_record
+from training.sync_norm import synchronize_norms
 
 __all__ = ["Trainer", "learning_rate"]
 
@@ -50,9 +51,22 @@ class Trainer:
         Folder for checkpoints and TensorBoard events.
     fabric
         Devices, precision and processes.
+    objective
+        What to minimise; left out, the supervised loss of the config.
+    initial
+        State of the network at the start; left out, random by the config's seed. A checkpoint goes before it.
     """
 
-    def __init__(self, config: TrainConfig, scenes: SceneSource, out: Path, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        scenes: SceneSource,
+        out: Path,
+        fabric: Fabric,
+        *,
+        objective: Objective | None = None,
+        initial: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.config = config
         self.scenes = scenes
         self.out = out
@@ -61,6 +75,11 @@ class Trainer:
         self.seconds = 0.0
         torch.manual_seed(config.seed)
         self.network = build_network(config.network)
+        if initial is not None:
+            self.network.load_state_dict(initial, strict=True)
+        if fabric.world_size > 1:
+            synchronize_norms(self.network)
+        self.objective: Objective = objective or Supervised(self.network.bin_px, config.loss)
         self.description = describe_network(self.network)
         self.average = WeightAverage(self.network, config.optim.ema_decay)
         optimizer = torch.optim.AdamW(
@@ -121,12 +140,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         output = self.model(batch["left"].float(), batch["right"].float())
-        terms = supervised_loss(output, batch["disparity"], batch["valid"], self.network.bin_px, self.config.loss)
+        terms = self.objective(output, batch, self.sample / self.config.samples)
         values = {name: float(term.detach()) for name, term in terms.items()}
         self._require_finite(values, batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(terms["total"])
-        norm = self.fabric.clip_gradients(
+        norm: Any = self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=self.config.optim.clip_norm, error_if_nonfinite=False
         )
         self._require_finite({"gradient norm": float(norm)}, batch)
@@ -172,7 +191,7 @@ class Trainer:
             self.fabric.world_size,
         )
         loader = build_loader(dataset, batches, data.workers)
-        yield from self.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        yield from cast(Any, self.fabric.setup_dataloaders(loader, use_distributed_sampler=False))
 
     def _require_finite(self, values: dict[str, float], batch: dict[str, Tensor]) -> None:
         bad = [name for name, value in values.items() if not torch.isfinite(torch.tensor(value))]

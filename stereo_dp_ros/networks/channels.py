@@ -27,7 +27,7 @@ def channel_table(network: nn.Module) -> dict[str, list[int]]:
 
 
 def apply_channel_table(network: nn.Module, table: Mapping[str, Sequence[int]]) -> None:
-    """Resize the named convolutions and batch norms in place; their new weights are not initialised.
+    """Resize the named convolutions and batch norms in place; they are initialised as new ones are.
 
     Raises
     ------
@@ -47,6 +47,7 @@ def apply_channel_table(network: nn.Module, table: Mapping[str, Sequence[int]]) 
             module.weight = nn.Parameter(torch.empty(c_out, c_in // groups, *kernel))
             if module.bias is not None:
                 module.bias = nn.Parameter(torch.empty(c_out))
+            module.reset_parameters()
         elif isinstance(module, Norm):
             module.num_features = c_out
             module.weight, module.bias = nn.Parameter(torch.ones(c_out)), nn.Parameter(torch.zeros(c_out))
