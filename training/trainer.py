@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -221,6 +222,6 @@ class Trainer:
             initial=self.sample,
             unit="sample",
             disable=not self.fabric.is_global_zero,
-            mininterval=0.5,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
             dynamic_ncols=True,
         )
