@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from stereo_dp_ros.replay.counts import Check
 from stereo_dp_ros.replay.live import OUTPUTS
 from stereo_dp_ros.replay.messages import (
     calibration_of,
+    cloud_points,
     color_pixels,
     disparity_pixels,
     float_pixels,
@@ -42,13 +43,22 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame to look at: RGB, plain disparity (NaN unknown), confidence and ground truth (or None)."""
+    """One frame to look at.
+
+    Attributes
+    ----------
+    left : uint8 (H, W, 3) RGB
+    disparity_px, ground_truth_px : float32 (H, W), plain disparity, NaN unknown; ground truth may be None
+    confidence : float32 (H, W)
+    points_m : float32 (H, W, 3), NaN invalid, as the cloud has them; None where there was no cloud
+    """
 
     stamp_ns: int
     left: NDArray[np.uint8]
     disparity_px: NDArray[np.float32]
     confidence: NDArray[np.float32]
     ground_truth_px: NDArray[np.float32] | None
+    points_m: NDArray[np.float32] | None
 
 
 @dataclass
@@ -72,7 +82,13 @@ class Evaluation:
 
 
 def evaluate(
-    source: BagReader, recorded: BagReader, topics: StereoTopics, namespace: str, *, samples: int = 3
+    source: BagReader,
+    recorded: BagReader,
+    topics: StereoTopics,
+    namespace: str,
+    *,
+    samples: int = 3,
+    on_frame: Callable[[], object] = lambda: None,
 ) -> Evaluation:
     """Score every disparity in `recorded` and check every other output against the disparity of its stamp.
 
@@ -81,6 +97,7 @@ def evaluate(
     source : the bag that was played, with ground truth in `topics.ground_truth` if it has any
     recorded : the node's outputs, in `namespace`
     samples : frames to keep for pictures, spread evenly over the recording
+    on_frame : called after each disparity
 
     Raises
     ------
@@ -106,6 +123,7 @@ def evaluate(
                 problems[name].append(f"{problem} (stamp {stamp})")
         if "disparity" in outputs:
             _score(evaluation, inputs, stamp, outputs, stamp in chosen)
+            on_frame()
     evaluation.frames.sort(key=lambda frame: frame.stamp_ns)
     evaluation.checks += [_output_check(name, counts, problems[name]) for name in OUTPUTS]
     return evaluation
@@ -159,7 +177,8 @@ def _score(evaluation: Evaluation, inputs: _Inputs, stamp: int, outputs: Mapping
     evaluation.frames.append(FrameScore(stamp, metrics, density, float(confidence.mean())))
     left = inputs.left_pixels(stamp)
     if is_sample and left is not None:
-        evaluation.samples.append(Sample(stamp, left, disparity_px, confidence, truth_px))
+        points_m = cloud_points(outputs["points2"]) if "points2" in outputs else None
+        evaluation.samples.append(Sample(stamp, left, disparity_px, confidence, truth_px, points_m))
 
 
 def _by_stamp(recorded: BagReader, namespace: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,167 @@
+"""A run in figures: what report.json holds and what the page is drawn from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.counts import Check, Latency, PairCount
+from stereo_dp_ros.replay.evaluation import Evaluation
+from stereo_dp_ros.replay.live import LiveRun
+
+__all__ = ["BagReport", "Report", "write_json"]
+
+_NODE_KEYS = ("model", "backend", "precision", "device", "synchronizer", "image decoder", "cloud packer")
+
+
+@dataclass(frozen=True)
+class BagReport:
+    """One bag that was played: what was measured and found."""
+
+    name: str
+    title: str
+    description: str
+    path: Path
+    recorded_path: Path
+    rate_hz: float
+    run: LiveRun
+    count: PairCount
+    latency: Latency | None
+    evaluation: Evaluation
+
+    @property
+    def checks(self) -> list[Check]:
+        """Everything that had to hold."""
+        ended = Check("the node ended cleanly", self.run.exit_code == 0, f"exit code {self.run.exit_code}")
+        return [self.count.check(), *self.evaluation.checks, ended]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of it held."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def output_rate_hz(self) -> float | None:
+        """Rate of the disparities as they were received; None with fewer than two."""
+        times_ns = sorted(self.run.received_ns.values())
+        if len(times_ns) < 2:
+            return None
+        return (len(times_ns) - 1) * 1e9 / (times_ns[-1] - times_ns[0])
+
+    def latency_ms_by_stamp(self) -> dict[int, float]:
+        """Latency of each disparity of a played pair."""
+        run = self.run
+        return {
+            stamp: (received_ns - run.published_ns[stamp]) * 1e-6
+            for stamp, received_ns in sorted(run.received_ns.items())
+            if stamp in run.published_ns
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The bag's part of report.json."""
+        latency_ms = self.latency_ms_by_stamp()
+        calibration = self.evaluation.calibration
+        return {
+            "name": self.name,
+            "title": self.title,
+            "bag": str(self.path),
+            "recorded": str(self.recorded_path),
+            "size": f"{calibration.width_px}x{calibration.height_px}",
+            "passed": self.passed,
+            "pairs": {
+                "in": self.count.played,
+                "out": self.count.published,
+                "dropped": dict(self.count.dropped),
+                "unmatched": self.count.unmatched,
+                "lost": self.count.lost,
+                "received": self.count.recorded,
+                "closes": self.count.closes,
+            },
+            "rate_hz": {"in": self.rate_hz, "out": self.output_rate_hz},
+            "latency_ms": None
+            if self.latency is None
+            else {
+                "first": self.latency.first_ms,
+                "p50": self.latency.p50_ms,
+                "p99": self.latency.p99_ms,
+                "max": self.latency.max_ms,
+            },
+            "metrics": self.evaluation.metrics,
+            "node": {
+                **{key.replace(" ", "_"): self.run.diagnostics.get(key) for key in _NODE_KEYS},
+                "cpu_percent": self.run.cpu_percent,
+                "peak_memory_mb": self.run.memory_mb,
+            },
+            "checks": [vars(check) for check in self.checks],
+            "frames": [
+                {
+                    "stamp_ns": frame.stamp_ns,
+                    "latency_ms": latency_ms.get(frame.stamp_ns),
+                    "density": frame.density,
+                    "mean_confidence": frame.mean_confidence,
+                    **(frame.metrics or {}),
+                }
+                for frame in self.evaluation.frames
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """All bags of a run, and where it ran (`environment`: label → value, in the order to be shown)."""
+
+    title: str
+    created: str
+    environment: dict[str, str]
+    bags: Sequence[BagReport] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check of every bag held, and there was a bag."""
+        return bool(self.bags) and all(bag.passed for bag in self.bags)
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """One line for each check that did not hold."""
+        return [
+            f"{bag.name}: {check.name}: {check.detail}" for bag in self.bags for check in bag.checks if not check.passed
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What report.json holds; a figure that could not be measured is null."""
+        return {
+            "title": self.title,
+            "created": self.created,
+            "passed": self.passed,
+            "environment": dict(self.environment),
+            "bags": [bag.to_dict() for bag in self.bags],
+        }
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Write report.json.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    text = json.dumps(_without_nan(report.to_dict()), indent=1, ensure_ascii=False)
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for figures that are not finite, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
