@@ -45,7 +45,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.json", "models/*.safetensors"]},
+    package_data={
+        PACKAGE: ["py.typed", "models/*.onnx", "models/*.json", "models/*.safetensors", "backends/data/*.png"]
+    },
     data_files=share(),
     install_requires=requirements("runtime"),
     extras_require={"demo": requirements("demo"), "ros": requirements("ros-wheels"), "test": ["pytest"]},
