@@ -109,9 +109,7 @@ def _working_bridge(load: Callable[[], _CvBridge]) -> tuple[_CvBridge | None, st
 def _check_layout(message: Image, topic: str) -> None:
     width, height, step, size = message.width, message.height, message.step, len(message.data)
     if message.encoding not in ENCODINGS:
-        raise ImageError(
-            f"{topic}: encoding is {message.encoding!r}, expected one of {', '.join(sorted(ENCODINGS))}"
-        )
+        raise ImageError(f"{topic}: encoding is {message.encoding!r}, expected one of {', '.join(sorted(ENCODINGS))}")
     if width == 0 or height == 0:
         raise ImageError(f"{topic}: image is {width}x{height}, expected at least 1x1")
     item_bytes, channels, _ = ENCODINGS[message.encoding]

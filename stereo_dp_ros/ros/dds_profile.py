@@ -98,7 +98,9 @@ def dds_environment(
     chosen = any(environment.get(name) for name in _USER_VARIABLES)
     chosen |= any(Path(name).exists() for name in _USER_FILES)
     if chosen or environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") not in (
-        "", "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp",
+        "",
+        "rmw_fastrtps_cpp",
+        "rmw_fastrtps_dynamic_cpp",
     ):
         return {}
     size = segment_bytes(free_shared_memory_bytes() if free_bytes is None else free_bytes)

@@ -100,9 +100,9 @@ class Input:
 
     def _subscribe(self) -> Subscription:
         try:
-            return self._create(SubscriptionEventCallbacks(
-                incompatible_qos=self._on_incompatible, message_lost=self._on_lost
-            ))
+            return self._create(
+                SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible, message_lost=self._on_lost)
+            )
         except UnsupportedEventTypeError:
             return self._create(SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible))
 

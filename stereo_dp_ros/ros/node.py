@@ -166,15 +166,20 @@ class StereoNode(LifecycleNode):
             raise RuntimeError("the node is not configured")
         parameters = configured.parameters
         tolerance_ns = int(parameters.sync_tolerance_s * 1e9) if parameters.approximate_sync else None
-        synchronizer = StereoSynchronizer(
-            parameters.sync_backend, parameters.queue_size, tolerance_ns, self._on_pair
-        )
+        synchronizer = StereoSynchronizer(parameters.sync_backend, parameters.queue_size, tolerance_ns, self._on_pair)
         self._tell_builtin(synchronizer.reason)
         self._run = ActiveRun(
-            self, configured.topics, configured.pipeline, configured.infos, synchronizer, self._faults,
+            self,
+            configured.topics,
+            configured.pipeline,
+            configured.infos,
+            synchronizer,
+            self._faults,
             lambda: self._live,
         )
         self._monitor = RunMonitor(self, self._run, self._faults, parameters)
+        described = ", ".join(f"{key} {value}" for key, value in self._describe_configured().items())
+        self.get_logger().info(f"active on {', '.join(configured.topics.images)}: {described}")
 
     def _on_pair(self, pair: ImagePair) -> None:
         if self._run is not None:

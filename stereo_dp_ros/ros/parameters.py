@@ -63,51 +63,67 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("autostart", True, "Configure and activate without being asked to."),
     ParameterSpec("rectify", False, "Subscribe to image_raw and rectify both images from their camera_info."),
     ParameterSpec(
-        "image_transport", "raw", "raw subscribes to sensor_msgs/Image, compressed to <topic>/compressed.",
+        "image_transport",
+        "raw",
+        "raw subscribes to sensor_msgs/Image, compressed to <topic>/compressed.",
         choices=("raw", "compressed"),
     ),
     ParameterSpec("approximate_sync", False, "Pair images whose stamps differ by less than sync_tolerance_s."),
     ParameterSpec("sync_tolerance_s", 0.01, "Largest stamp difference of a pair in s (approximate_sync).", 0.0, 10.0),
     ParameterSpec("queue_size", 10, "Images kept per side while their partner is missing.", 1, 1000),
     ParameterSpec(
-        "sync_backend", "auto", "Who pairs images; auto takes message_filters where it is installed and works.",
+        "sync_backend",
+        "auto",
+        "Who pairs images; auto takes message_filters where it is installed and works.",
         choices=("auto", "message_filters", "builtin"),
     ),
     ParameterSpec(
-        "input_reliability", "auto", "Reliability of the subscriptions; auto takes what the publisher offers.",
+        "input_reliability",
+        "auto",
+        "Reliability of the subscriptions; auto takes what the publisher offers.",
         choices=("auto", "reliable", "best_effort"),
     ),
     ParameterSpec(
         "output_reliability", "reliable", "Reliability that the outputs offer.", choices=("reliable", "best_effort")
     ),
     ParameterSpec(
-        "depth_encoding", "32FC1", "Encoding of depth: 32FC1 in m (NaN unknown) or 16UC1 in mm (0 unknown).",
+        "depth_encoding",
+        "32FC1",
+        "Encoding of depth: 32FC1 in m (NaN unknown) or 16UC1 in mm (0 unknown).",
         choices=("32FC1", "16UC1"),
     ),
     ParameterSpec(
-        "points_color", "rgb", "Fourth field of the points: rgb, intensity (0...255) or none.",
+        "points_color",
+        "rgb",
+        "Fourth field of the points: rgb, intensity (0...255) or none.",
         choices=("rgb", "intensity", "none"),
     ),
     ParameterSpec(
-        "confidence_threshold", 0.0, "depth and points2 are unknown where confidence is lower; 0 keeps all.",
-        0.0, 1.0, live=True,
+        "confidence_threshold",
+        0.0,
+        "depth and points2 are unknown where confidence is lower; 0 keeps all.",
+        0.0,
+        1.0,
+        live=True,
     ),
+    ParameterSpec("min_depth_m", 0.0, "depth and points2 are unknown nearer than this, in m.", 0.0, 1000.0, live=True),
     ParameterSpec(
-        "min_depth_m", 0.0, "depth and points2 are unknown nearer than this, in m.", 0.0, 1000.0, live=True
+        "max_depth_m",
+        0.0,
+        "depth and points2 are unknown beyond this, in m; 0 is no limit.",
+        0.0,
+        100000.0,
+        live=True,
     ),
+    ParameterSpec("points_decimation", 1, "points2 keeps every n-th row and column of the image.", 1, 64, live=True),
+    ParameterSpec("max_rate_hz", 0.0, "Pairs processed per second at most; 0 is no limit.", 0.0, 1000.0, live=True),
     ParameterSpec(
-        "max_depth_m", 0.0, "depth and points2 are unknown beyond this, in m; 0 is no limit.",
-        0.0, 100000.0, live=True,
-    ),
-    ParameterSpec(
-        "points_decimation", 1, "points2 keeps every n-th row and column of the image.", 1, 64, live=True
-    ),
-    ParameterSpec(
-        "max_rate_hz", 0.0, "Pairs processed per second at most; 0 is no limit.", 0.0, 1000.0, live=True
-    ),
-    ParameterSpec(
-        "max_age_s", 1.0, "A pair received longer ago than this, in s, is dropped before inference; 0 keeps all.",
-        0.0, 3600.0, live=True,
+        "max_age_s",
+        1.0,
+        "A pair received longer ago than this, in s, is dropped before inference; 0 keeps all.",
+        0.0,
+        3600.0,
+        live=True,
     ),
 )
 

@@ -11,9 +11,7 @@ __all__ = ["input_profile", "output_profile"]
 _OUTPUT_DEPTH = 5
 
 
-def input_profile(
-    reliability: str, depth: int, offered: Sequence[QoSProfile], *, latched: bool = False
-) -> QoSProfile:
+def input_profile(reliability: str, depth: int, offered: Sequence[QoSProfile], *, latched: bool = False) -> QoSProfile:
     """Return the profile to subscribe with, given what the topic's publishers offer.
 
     A reliable subscription hears nothing from a best-effort publisher; a best-effort subscription loses most images

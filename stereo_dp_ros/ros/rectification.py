@@ -87,9 +87,7 @@ def _float_maps(info: CameraInfo, topic: str) -> tuple[NDArray[np.float32], NDAr
         raise CalibrationError(f"{topic}: R is {rotation.ravel().tolist()}, expected a rotation to rectify with")
     projection = delivered_projection(info)[:, :3]
     build = (
-        cv2.fisheye.initUndistortRectifyMap
-        if info.distortion_model == "equidistant"
-        else cv2.initUndistortRectifyMap
+        cv2.fisheye.initUndistortRectifyMap if info.distortion_model == "equidistant" else cv2.initUndistortRectifyMap
     )
     map_x, map_y = build(intrinsics, distortion, rotation, projection, delivered_size(info), cv2.CV_32FC1)
     return map_x, map_y

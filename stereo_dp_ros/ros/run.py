@@ -85,8 +85,14 @@ class ActiveRun:
 
         def open_input(message_type: type, topic: str, callback: Callable[[Any], None], latched: bool) -> Input:
             return Input(
-                self._node, message_type, topic, callback, faults=self._faults, latched=latched,
-                reliability=parameters.input_reliability, depth=max(parameters.queue_size, _INPUT_DEPTH),
+                self._node,
+                message_type,
+                topic,
+                callback,
+                faults=self._faults,
+                latched=latched,
+                reliability=parameters.input_reliability,
+                depth=max(parameters.queue_size, _INPUT_DEPTH),
             )
 
         def on_image(side: str, topic: str) -> Callable[[Any], None]:

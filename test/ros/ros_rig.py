@@ -166,8 +166,10 @@ class Rig:
                 OUTPUTS[output][0], output, self.received[output].append, QoSProfile(depth=50, reliability=reliability)
             )
         self.until(
-            lambda: all(self.user.count_publishers(output) for output in outputs)
-            and all(self.nodes[0].count_subscribers(output) for output in outputs),
+            lambda: (
+                all(self.user.count_publishers(output) for output in outputs)
+                and all(self.nodes[0].count_subscribers(output) for output in outputs)
+            ),
             f"the node publishes {', '.join(outputs)}",
         )
 
@@ -187,9 +189,7 @@ class Rig:
 
     def fault(self, text: str) -> DiagnosticStatus:
         """Wait for a status whose message contains `text`."""
-        self.until(
-            lambda: any(text in status.message for status in self.diagnostics), f"diagnostics say {text!r}"
-        )
+        self.until(lambda: any(text in status.message for status in self.diagnostics), f"diagnostics say {text!r}")
         return next(status for status in reversed(self.diagnostics) if text in status.message)
 
     def values(self) -> dict[str, str]:

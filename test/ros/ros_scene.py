@@ -35,8 +35,14 @@ class PlaneScene:
     @property
     def calibration(self) -> StereoCalibration:
         return StereoCalibration(
-            self.width_px, self.height_px, self.fx_px, self.fx_px, self.cx_left_px, self.cx_right_px,
-            self.height_px / 2, self.baseline_m,
+            self.width_px,
+            self.height_px,
+            self.fx_px,
+            self.fx_px,
+            self.cx_left_px,
+            self.cx_right_px,
+            self.height_px / 2,
+            self.baseline_m,
         )
 
     @property

@@ -88,9 +88,18 @@ def zero_size(left: Image, right: Image) -> None:
 
 
 BAD_IMAGES: dict[str, tuple[Change, list[str]]] = {
-    "size differs": (crop_right, ["/left/image_rect is 160x96 rgb8", "/right/image_rect is 160x95", "expected the same"]),
-    "encoding differs": (set_right(encoding="bgr8"), ["160x96 rgb8", "/right/image_rect is 160x96 bgr8", "same size and"]),
-    "unknown encoding": (set_both(encoding="yuv422"), ["/left/image_rect: encoding is 'yuv422'", "expected one of 8UC1, 8UC3, bayer_bggr8"]),
+    "size differs": (
+        crop_right,
+        ["/left/image_rect is 160x96 rgb8", "/right/image_rect is 160x95", "expected the same"],
+    ),
+    "encoding differs": (
+        set_right(encoding="bgr8"),
+        ["160x96 rgb8", "/right/image_rect is 160x96 bgr8", "same size and"],
+    ),
+    "unknown encoding": (
+        set_both(encoding="yuv422"),
+        ["/left/image_rect: encoding is 'yuv422'", "expected one of 8UC1, 8UC3, bayer_bggr8"],
+    ),
     "data too short": (cut_right, ["/right/image_rect: data has 46079 bytes", "expected at least 46080"]),
     "step too short": (set_right(step=479), ["/right/image_rect: step is 479", "expected at least 480"]),
     "no pixels": (zero_size, ["/left/image_rect: image is 0x0", "expected at least 1x1"]),
@@ -340,14 +349,13 @@ def test_publisher_offers_best_effort_then_reliable(rig: Rig) -> None:
     rig.publish_infos()
     run = node.active_run
     assert run is not None
-    expected = 0
-    for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE) * 2:
+    offered = (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE) * 2
+    for expected, reliability in enumerate(offered, 1):
         rig.advertise(images, reliability=reliability)
         name = reliability.name.lower()
         rig.until(lambda: all(image.reliability == name for image in run.images), f"subscribed {name}")  # noqa: B023
         rig.until(lambda: all(rig.publishers[topic].get_subscription_count() == 1 for topic in images), "matched")
         rig.publish_scene()
-        expected += 1
         rig.last("disparity", expected)
         rig.unadvertise(*images)
         rig.until(lambda: not any(image.publisher_count for image in run.images), "publishers are gone")
@@ -459,8 +467,12 @@ def test_two_nodes_in_one_process(rig: Rig) -> None:
     front = rig.start(plane_estimator(20.0), namespace="front")
     rear = rig.start(plane_estimator(20.0), namespace="rear", wait=False)
     rig.until(lambda: rear.active_run is not None, "the second node is active")
-    topics = [f"{name}/{side}/{kind}" for name in ("front", "rear") for side in ("left", "right")
-              for kind in ("image_rect", "camera_info")]
+    topics = [
+        f"{name}/{side}/{kind}"
+        for name in ("front", "rear")
+        for side in ("left", "right")
+        for kind in ("image_rect", "camera_info")
+    ]
     rig.advertise(topics)
     from stereo_msgs.msg import DisparityImage
 
@@ -479,6 +491,9 @@ def test_two_nodes_in_one_process(rig: Rig) -> None:
     rig.until(lambda: rig.received["rear"], "the rear's disparity")
     assert rig.received["rear"][0].header == header
     assert counts(front) == (1, 0, {"no_subscribers": 1})
-    rig.until(lambda: {status.name for status in rig.diagnostics} == {
-        "front/stereo_node: stereo", "rear/stereo_node: stereo"
-    }, "both report")
+    rig.until(
+        lambda: (
+            {status.name for status in rig.diagnostics} == {"front/stereo_node: stereo", "rear/stereo_node: stereo"}
+        ),
+        "both report",
+    )
