@@ -78,8 +78,18 @@ def export_onnx(network: StereoNetwork, path: Path) -> None:
     )
     if program is None:
         raise TrainingError("the ONNX exporter returned nothing; expected a program")
-    program.save(path, external_data=False)
-    onnx.checker.check_model(onnx.load(path), full_check=True)
+    model = program.model_proto
+    _strip_records(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _strip_records(model: onnx.ModelProto) -> None:
+    """Drop the exporter's stack traces, which tell the paths of the machine that it ran on."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
 
 
 def onnx_difference_px(network: StereoNetwork, path: Path, height_px: int = 192, width_px: int = 320) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.base import StereoNetwork
@@ -72,7 +72,7 @@ def describe_network(network: StereoNetwork) -> dict[str, Any]:
 
 def save_weights(network: StereoNetwork, path: Path) -> None:
     """Write parameters and persistent buffers as safetensors."""
-    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, path)
+    path.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}))
 
 
 def load_network(description: Mapping[str, Any], weights: Path) -> StereoNetwork:

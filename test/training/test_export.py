@@ -65,6 +65,12 @@ def test_onnx_equals_torch_at_sizes_it_was_not_traced_at(exported: Path) -> None
         np.testing.assert_allclose(confidence, expected.confidence.numpy(), atol=1e-4)
 
 
+def test_onnx_tells_nothing_of_the_machine_that_wrote_it(exported: Path) -> None:
+    content = (exported.parent / "tiny.onnx").read_bytes()
+    assert str(Path(__file__).resolve().parents[2]).encode() not in content
+    assert b"stack_trace" not in content
+
+
 def test_macs_are_counted_without_a_factor_of_two() -> None:
     class OneConvolution(torch.nn.Module):
         def __init__(self) -> None:
