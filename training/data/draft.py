@@ -130,6 +130,6 @@ class Draft:
 def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
     """Mostly muted colours, from dark to white."""
     value = rng.uniform(15, 245)
-    spread = rng.choice([4.0, 18.0, 60.0], p=[0.4, 0.4, 0.2])
+    spread = rng.choice([4.0, 18.0, 60.0], p=[0.45, 0.42, 0.13])
     r, g, b = np.clip(value + rng.normal(0, spread, 3), 4, 250)
     return float(r), float(g), float(b)

@@ -13,7 +13,9 @@ from training.data.textures import TextureLibrary, smooth_noise
 __all__ = ["bake"]
 
 _SUBPIXEL_BITS = 4
+_FOCAL_PX = 600.0  # of the camera that perspective textures are laid out for
 _SHADE_CELL = 8  # texels per value of the shading raster
+_SHADE_ALONE = 90  # texels; a smaller plane is shaded evenly
 _SHADE_UNIT = 160  # value of the 8-bit shading raster that leaves a colour as it is
 
 
@@ -24,93 +26,108 @@ def bake(layer: Layer, library: TextureLibrary) -> Sprite:
     size = max(2, int(np.ceil((x1 - x0) * scale)) + 1), max(2, int(np.ceil((y1 - y0) * scale)) + 1)
     rng = np.random.default_rng(layer.paint.seed)
     rgb = _texture(layer, size, library, rng)
-    rgb = _tone(rgb, layer.paint)
     rgb = _shade(rgb, layer, rng)
     alpha = _alpha(layer.shape, (x0, y0), scale, size)
     return Sprite(cv2.merge((*cv2.split(rgb), alpha)), layer.surface, x0, y0, scale)
 
 
 def _texture(layer: Layer, size: tuple[int, int], library: TextureLibrary, rng: np.random.Generator) -> np.ndarray:
-    paint, scale = layer.paint, layer.texels_per_px
+    """The layer's colours before shading."""
+    paint = layer.paint
     if paint.source == "plain":
-        return np.full((size[1], size[0], 3), paint.colour or (128, 128, 128), np.uint8)
-    source = library.load(paint.source, paint.seed)
-    if paint.frame is not None:
-        return _framed(source, layer, size)
-    if paint.whole:
-        return cv2.resize(source, size, interpolation=_filter_for(source.shape[1] / size[0]))
-    if paint.perspective:
-        return _laid_in_depth(source, layer, size, rng)
-    step = paint.density / scale
-    if step > 1.0:
-        shrunk = max(2, round(source.shape[1] / step)), max(2, round(source.shape[0] / step))
-        source, step = cv2.resize(source, shrunk, interpolation=cv2.INTER_AREA), 1.0
-    angle = np.deg2rad(paint.angle_deg)
-    start = rng.random(2) * (source.shape[1], source.shape[0])
-    matrix = step * np.array([[np.cos(angle), -np.sin(angle), 0.0], [np.sin(angle), np.cos(angle), 0.0]])
-    matrix[:, 2] = start
-    return cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REFLECT_101)
+        return cv2.merge([np.full((size[1], size[0]), int(c), np.uint8) for c in paint.colour or (128, 128, 128)])
+    levels, table = library.load(paint.source, paint.seed)
+    sample = _laid_in_depth if paint.perspective else _flat
+    image = sample(levels, layer, size, rng)
+    if table is not None:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    return _tone(image, paint, table)
 
 
-def _filter_for(step: float) -> int:
-    return cv2.INTER_AREA if step > 1.0 else cv2.INTER_LINEAR
-
-
-def _framed(source: np.ndarray, layer: Layer, size: tuple[int, int]) -> np.ndarray:
-    """The part of a photograph that covers the layer's box when the whole photograph covers `paint.frame`."""
-    assert layer.paint.frame is not None
-    fx0, fy0, fx1, fy1 = layer.paint.frame
-    step_x = source.shape[1] / (fx1 - fx0) / layer.texels_per_px
-    step_y = source.shape[0] / (fy1 - fy0) / layer.texels_per_px
-    scale = layer.texels_per_px
-    matrix = np.array([[step_x, 0.0, (layer.box[0] - fx0) * scale * step_x],
-                       [0.0, step_y, (layer.box[1] - fy0) * scale * step_y]])
-    return cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REFLECT_101)
-
-
-def _laid_in_depth(source: np.ndarray, layer: Layer, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Texture fixed to the plane in space: coordinates across and along it, from depth = 1 / disparity."""
-    surface, scale = layer.surface, layer.texels_per_px
-    x = layer.box[0] + np.arange(size[0], dtype=np.float32)[None, :] / scale
-    y = layer.box[1] + np.arange(size[1], dtype=np.float32)[:, None] / scale
-    disparity = np.maximum(surface.disparity(x, y), 0.3)
-    near = float(disparity.max())
-    depth = near / disparity
-    unit = layer.paint.density
-    focal = 600.0
-    floor_like = abs(surface.b) >= abs(surface.a)
-    across, slope = (x - float(x.mean()), surface.b) if floor_like else (y - float(y.mean()), surface.a)
-    u = (unit * across) * depth
-    v = (unit * focal) * depth
-    # geometric mean of the two directions' densities, in source pixels per texel
-    density = unit / scale * depth * np.sqrt(np.maximum((focal * abs(slope) / near) * depth, 1.0))
-    level = np.clip(np.rint(np.log2(np.maximum(density, 1.0))), 0, 5).astype(np.uint8)
-    start = rng.random(2, dtype=np.float32) * np.float32(max(source.shape))
-    result = np.empty((size[1], size[0], 3), np.uint8)
-    for number in range(int(level.max()) + 1):
-        rows, columns = np.nonzero((level == number).any(1))[0], np.nonzero((level == number).any(0))[0]
-        if len(rows):
-            area = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            factor = np.float32(0.5**number)
-            part = cv2.remap(source, (u[area] + start[0]) * factor, (v[area] + start[1]) * factor,
-                             cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-            cv2.copyTo(part, cv2.compare(level[area], number, cv2.CMP_EQ), result[area])
-        source = cv2.resize(source, (max(1, source.shape[1] // 2), max(1, source.shape[0] // 2)),
-                            interpolation=cv2.INTER_AREA)
-    return result
-
-
-def _tone(rgb: np.ndarray, paint: Paint) -> np.ndarray:
-    """Contrast about the mean colour, and tint."""
-    if paint.source == "plain" or (paint.contrast == 1.0 and paint.colour is None):
+def _tone(rgb: np.ndarray, paint: Paint, table: np.ndarray | None) -> np.ndarray:
+    """Colours of a pattern's gray levels, then contrast about the mean colour, and tint."""
+    if table is None and paint.contrast == 1.0 and paint.colour is None:
         return rgb
-    mean = np.array(cv2.mean(rgb)[:3])
+    levels = table if table is not None else np.arange(256)[:, None]
+    mean = levels.mean(0) if table is not None else np.array(cv2.mean(rgb)[:3])
     target = mean if paint.colour is None else np.array(paint.colour)
-    levels = np.arange(256, dtype=np.float32)[:, None]
-    table = target + paint.contrast * (levels - mean)
-    return cv2.LUT(rgb, np.clip(table, 0, 255).astype(np.uint8)[None])
+    return cv2.LUT(rgb, np.clip(target + paint.contrast * (levels - mean), 0, 255).astype(np.uint8)[None])
+
+
+def _flat(levels: list[np.ndarray], layer: Layer, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Texture parallel to the picture, or a photograph over a frame."""
+    paint, scale = layer.paint, layer.texels_per_px
+    matrix = np.zeros((2, 3))  # texel to source pixel
+    if paint.frame is not None or paint.whole:
+        x0, y0, x1, y1 = paint.frame or layer.box
+        height, width = levels[0].shape[:2]
+        matrix[0] = np.array([1, 0, (layer.box[0] - x0) * scale]) * (width / (x1 - x0) / scale)
+        matrix[1] = np.array([0, 1, (layer.box[1] - y0) * scale]) * (height / (y1 - y0) / scale)
+    else:
+        step, angle = paint.density / scale, np.deg2rad(paint.angle_deg)
+        matrix[:, :2] = step * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        # the middle of the layer shows a random spot that keeps the layer inside the picture where it fits
+        room = np.array(levels[0].shape[1::-1]) - np.abs(matrix[:, :2]) @ size
+        spot = np.array(levels[0].shape[1::-1]) / 2 + rng.uniform(-0.5, 0.5, 2) * np.maximum(room, 40)
+        matrix[:, 2] = spot - matrix[:, :2] @ (np.array(size) / 2)
+    level = _level(float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))), len(levels))
+    return cv2.warpAffine(levels[level], _at_level(matrix, level), size,
+                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _level(step: float, count: int) -> int:
+    """The mip level whose pixels are nearest to a step of source pixels per texel."""
+    return int(np.clip(np.rint(np.log2(max(step, 1.0))), 0, count - 1))
+
+
+def _at_level(matrix: np.ndarray, level: int) -> np.ndarray:
+    """A map to source pixels as a map to a mip level's pixels (pixel centres at integers)."""
+    scaled = matrix.copy()
+    factor = 0.5**level
+    scaled[:2] = matrix[:2] * factor
+    scaled[:2, -1] += (0.5 * factor - 0.5) * (1.0 if len(matrix) == 2 else matrix[2, -1])
+    if len(matrix) == 3:
+        scaled[:2, :2] += (0.5 * factor - 0.5) * matrix[2, :2]
+    return scaled
+
+
+def _laid_in_depth(
+    levels: list[np.ndarray], layer: Layer, size: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Texture fixed to a plane in space: a homography, since depth is 1 / disparity and that is affine."""
+    surface, scale, unit = layer.surface, layer.texels_per_px, layer.paint.density
+    x0, y0, x1, y1 = layer.box
+    corners = surface.disparity(np.array([x0, x1]), np.array([[y0], [y1]]))
+    near = float(corners.max())
+    row = np.array([surface.a, surface.b, surface.c - surface.a * surface.x0 - surface.b * surface.y0])
+    floor_like = abs(surface.b) >= abs(surface.a)
+    slope = surface.b if floor_like else surface.a
+    # disparity can be varied in two ways over the source: across the plane and along its depth
+    across = np.array([1.0, 0.0, -(x0 + x1) / 2]) if floor_like else np.array([0.0, 1.0, -(y0 + y1) / 2])
+    start = rng.uniform(0, max(levels[0].shape), 2)
+    matrix = np.stack([unit * near * across + start[0] * row, unit * near * _FOCAL_PX * np.eye(3)[2] + start[1] * row,
+                       row])
+    matrix = matrix @ np.array([[1 / scale, 0, x0], [0, 1 / scale, y0], [0, 0, 1]])
+
+    # geometric mean of the two directions' densities, in source pixels per texel
+    cells = max(2, size[0] // 8), max(2, size[1] // 8)
+    disparity = surface.disparity(np.linspace(x0, x1, cells[0])[None, :], np.linspace(y0, y1, cells[1])[:, None])
+    depth = near / np.maximum(disparity, 0.02 * near)
+    density = unit / scale * depth * np.sqrt(np.maximum(_FOCAL_PX * abs(slope) / near * depth, 1.0))
+    level_map = np.clip(np.rint(np.log2(np.maximum(density, 1.0))), 0, len(levels) - 1).astype(np.uint8)
+    level_map = cv2.resize(level_map, size, interpolation=cv2.INTER_NEAREST)
+    result = np.zeros((size[1], size[0], *levels[0].shape[2:]), np.uint8)
+    for level in range(int(level_map.min()), int(level_map.max()) + 1):
+        mask = cv2.compare(level_map, level, cv2.CMP_EQ)
+        x, y, width, height = cv2.boundingRect(mask)
+        if width == 0:
+            continue
+        moved = _at_level(matrix, level) @ np.array([[1.0, 0, x], [0, 1, y], [0, 0, 1]])
+        part = cv2.warpPerspective(levels[level], moved, (width, height), borderMode=cv2.BORDER_REFLECT_101,
+                                   flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        area = slice(y, y + height), slice(x, x + width)
+        cv2.copyTo(part, mask[area], result[area])
+    return result
 
 
 def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarray:
@@ -119,6 +136,9 @@ def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarra
     if paint.light is None and paint.shade <= 0 and not layer.shadows:
         return rgb
     height, width = rgb.shape[:2]
+    if layer.surface.planar and not layer.shadows and max(height, width) < _SHADE_ALONE and paint.light is not None:
+        middle = np.array((layer.box[0] + layer.box[2]) / 2), np.array((layer.box[1] + layer.box[3]) / 2)
+        return cv2.convertScaleAbs(rgb, alpha=float(_diffuse(layer.surface, paint.light, *middle)))
     small = max(2, width // _SHADE_CELL), max(2, height // _SHADE_CELL)
     x0, y0 = layer.box[:2]
     x = np.linspace(x0, x0 + (width - 1) / layer.texels_per_px, small[0])[None, :]

@@ -37,7 +37,9 @@ def photo_layers(
     """
     source, seed = library.draw(rng, photo=True), int(rng.integers(2**31))
     size = int((full[2] - full[0]) / _CELL_PX), int((full[3] - full[1]) / _CELL_PX)
-    small = cv2.resize(library.load(source, seed), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(library.load(source, seed)[0][0], size, interpolation=cv2.INTER_AREA)
+    if small.ndim == 2:
+        small = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
     fine = segment(small, int(np.exp(rng.uniform(np.log(12), np.log(90)))), rng)
     coarse = segment(small, int(rng.integers(2, 9)), rng)
     relief = _group_surfaces(rng, int(coarse.max()) + 1, full, low_px, high_px)

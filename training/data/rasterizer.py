@@ -111,7 +111,13 @@ def render_view(sprites: list[Sprite], scene: Scene, lattice: Lattice, *, right:
         np.full((height, width), -np.inf, np.float32),
         np.full((height, width), -1, np.int16),
     )
-    for number, sprite in enumerate(sprites):
+    def nearness(number: int) -> float:
+        sprite = sprites[number]
+        return float(sprite.surface.disparity((sprite.x0_px + sprite.x1_px) / 2, (sprite.y0_px + sprite.y1_px) / 2))
+
+    # near to far, so that what is wholly hidden costs no texture
+    for number in sorted(range(len(sprites)), key=nearness, reverse=True):
+        sprite = sprites[number]
         window = _window(sprite, scene, lattice, right)
         if window is not None:
             _draw(buffers, sprite, number, window, right)
@@ -142,42 +148,47 @@ def _window(sprite: Sprite, scene: Scene, lattice: Lattice, right: bool) -> _Win
 
 
 def _draw(buffers: ViewBuffers, sprite: Sprite, number: int, window: _Window, right: bool) -> None:
-    if right:
-        colour, disparity = _sample_right(sprite, window)
-    else:
-        colour = _affine(sprite, window, 1.0, 0.0, 0.0)
-        disparity = sprite.surface.disparity(
-            window.xs.astype(np.float32)[None, :], window.ys.astype(np.float32)[:, None]
-        )
+    disparity, x_left = _geometry(sprite.surface, window, right)
     area = (window.rows, window.cols)
-    nearer = cv2.compare(np.ascontiguousarray(disparity), buffers.disparity_px[area], cv2.CMP_GT)
-    alpha = cv2.compare(cv2.extractChannel(colour, 3), 127, cv2.CMP_GT)
-    shown = cv2.bitwise_and(nearer, alpha)
+    shown = cv2.compare(disparity, buffers.disparity_px[area], cv2.CMP_GT)
+    if cv2.countNonZero(shown) == 0:
+        return
+    colour = _colour(sprite, window, x_left, right)
+    cv2.bitwise_and(shown, cv2.compare(cv2.extractChannel(colour, 3), 127, cv2.CMP_GT), dst=shown)
     cv2.copyTo(colour, shown, buffers.rgbx[area])
     cv2.copyTo(disparity, shown, buffers.disparity_px[area])
     buffers.index[area][shown.view(bool)] = number
 
 
-def _sample_right(sprite: Sprite, window: _Window) -> tuple[np.ndarray, np.ndarray]:
-    """Colour and disparity of the surface on right-view samples."""
-    surface = sprite.surface
+def _geometry(surface: Surface, window: _Window, right: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Disparity on the window's samples, and for bent surfaces seen from the right their left-view x."""
+    x, y = window.xs.astype(np.float32)[None, :], window.ys.astype(np.float32)[:, None]
+    if not right:
+        return np.ascontiguousarray(surface.disparity(x, y)), None
     if surface.planar:
-        # x_left is affine in (x_right, y_left)
-        gain = 1.0 / (1.0 - surface.a)
-        shear = surface.b * gain
-        shift = (surface.c - surface.b * surface.y0 - surface.a * surface.x0) * gain
-        colour = _affine(sprite, window, gain, shear, shift)
+        gain, shear, shift = _right_to_left(surface)
         along = ((gain - 1.0) * window.xs + shift).astype(np.float32)
-        return colour, along[None, :] + (shear * window.ys).astype(np.float32)[:, None]
-    x_right = window.xs.astype(np.float32)[None, :]
-    x_left = surface.left_x(x_right, window.ys.astype(np.float32)[:, None])
-    scale = sprite.texels_per_px
-    map_y = np.broadcast_to(((window.ys - sprite.y0_px) * scale).astype(np.float32)[:, None], x_left.shape)
-    colour = cv2.remap(
-        sprite.rgba, (x_left - np.float32(sprite.x0_px)) * np.float32(scale), np.ascontiguousarray(map_y),
+        return along[None, :] + (shear * window.ys).astype(np.float32)[:, None], None
+    x_left = surface.left_x(x, y)
+    return x_left - x, x_left
+
+
+def _right_to_left(surface: Surface) -> tuple[float, float, float]:
+    """For a plane, (gain, shear, shift) of x_left = gain x_right + shear y + shift."""
+    gain = 1.0 / (1.0 - surface.a)
+    return gain, surface.b * gain, (surface.c - surface.b * surface.y0 - surface.a * surface.x0) * gain
+
+
+def _colour(sprite: Sprite, window: _Window, x_left: np.ndarray | None, right: bool) -> np.ndarray:
+    """The sprite's RGBA on the window's samples."""
+    if x_left is None:
+        return _affine(sprite, window, *(_right_to_left(sprite.surface) if right else (1.0, 0.0, 0.0)))
+    scale = np.float32(sprite.texels_per_px)
+    map_y = ((window.ys - sprite.y0_px) * sprite.texels_per_px).astype(np.float32)
+    return cv2.remap(
+        sprite.rgba, (x_left - np.float32(sprite.x0_px)) * scale, np.repeat(map_y[:, None], x_left.shape[1], 1),
         cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
     )
-    return colour, x_left - x_right
 
 
 def _affine(sprite: Sprite, window: _Window, gain: float, shear: float, shift: float) -> np.ndarray:
@@ -200,7 +211,7 @@ def blend_reflection(
     window = _window(sprite, scene, lattice, right)
     if window is None:
         return
-    colour = _sample_right(sprite, window)[0] if right else _affine(sprite, window, 1.0, 0.0, 0.0)
+    colour = _colour(sprite, window, _geometry(sprite.surface, window, right)[1], right)
     area = (window.rows, window.cols)
     mirror = cv2.bitwise_and(
         cv2.compare(buffers.index[area], layer, cv2.CMP_EQ), cv2.compare(cv2.extractChannel(colour, 3), 127, cv2.CMP_GT)

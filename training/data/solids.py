@@ -17,6 +17,7 @@ SOLIDS = {"cuboid": 0.4, "table": 0.13, "chair": 0.15, "shelf": 0.14, "sign": 0.
 
 _FACES = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
 _CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-1.0, 0.0) for z in (-0.5, 0.5)])
+_AXES = ((0, -1), (0, 1), (1, -1), (1, 1), (2, -1), (2, 1))  # outward normals of the faces: axis, sign
 _MIN_ASPECT = 0.04  # of 1 - a: how nearly edge-on to the right camera a face may be
 
 
@@ -28,20 +29,28 @@ def _turn(yaw: float) -> np.ndarray:
 def add_face(draft: Draft, camera: Camera, corners: np.ndarray, paint: Paint) -> None:
     """A planar polygon (N, 3) in world coordinates; left out where either camera would see it edge-on."""
     position, disparity = camera.project(corners)
-    if disparity.min() < 0.5 * draft.low or disparity.max() > draft.high:
-        return
     normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-    offset = float(normal @ corners[0])
-    if abs(offset) < 1e-9:
+    _add_projected(draft, camera, position, disparity, normal, float(normal @ corners[0]), paint)
+
+
+def _add_projected(
+    draft: Draft, camera: Camera, position: np.ndarray, disparity: np.ndarray, normal: np.ndarray, offset: float,
+    paint: Paint,
+) -> None:
+    low, high = float(disparity.min()), float(disparity.max())
+    (x0, y0), (x1, y1) = position.min(0).tolist(), position.max(0).tolist()
+    full = draft.full
+    if low < 0.5 * draft.low or high > draft.high or abs(offset) < 1e-9:
+        return
+    if x1 < full[0] or x0 > full[2] or y1 < full[1] or y0 > full[3]:
         return
     surface = camera.plane(normal, offset)
     if abs(1.0 - surface.a) < _MIN_ASPECT or abs(surface.a) > 20:
         return
     shape = shapes.quad([(float(x), float(y)) for x, y in position])
-    box = shapes.bounds(shape)
-    large = (box[2] - box[0]) * (box[3] - box[1]) > 100 * 100
-    steep = disparity.max() > 1.25 * disparity.min()
-    draft.add(surface, box, replace(paint, perspective=bool(large and steep)), shape, fit=False)
+    perspective = (x1 - x0) * (y1 - y0) > 100 * 100 and high > 1.25 * low
+    box = x0 - 1, y0 - 1, x1 + 1, y1 + 1
+    draft.add(surface, box, replace(paint, perspective=perspective), shape, fit=False)
 
 
 def add_cuboid(
@@ -49,18 +58,19 @@ def add_cuboid(
     other: Paint | None = None,
 ) -> None:
     """A box standing with the middle of its base at ``foot``; ``other`` paints every second pair of faces."""
-    corners = _CORNERS * np.array(size) @ _turn(yaw).T + foot
-    _, disparity = camera.project(corners)
+    turn = _turn(yaw)
+    corners = _CORNERS * np.array(size) @ turn.T + foot
+    position, disparity = camera.project(corners)
     if disparity.min() <= 0 or disparity.max() > draft.high:
         return
     baseline = camera.reach / camera.focal_px
-    eyes = np.array([np.zeros(3), camera.rotation.T @ np.array([baseline, 0.0, 0.0])])
-    middle = corners.mean(0)
+    eyes = np.array([[0.0, 0.0, 0.0], camera.rotation[0] * baseline])
     for number, face in enumerate(_FACES):
-        quad = corners[face]
-        outward = quad.mean(0) - middle
-        if (((eyes - quad.mean(0)) @ outward) > 0).any():
-            add_face(draft, camera, quad, other if other is not None and number // 2 == 1 else paint)
+        normal = turn[:, _AXES[number][0]] * _AXES[number][1]
+        offset = float(normal @ corners[face[0]])
+        if (eyes @ normal > offset).any():
+            chosen = other if other is not None and number // 2 == 1 else paint
+            _add_projected(draft, camera, position[face], disparity[face], normal, offset, chosen)
 
 
 def add_post(draft: Draft, camera: Camera, start: np.ndarray, end: np.ndarray, width: float, paint: Paint) -> None:

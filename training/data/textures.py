@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import OrderedDict
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import cv2
@@ -12,10 +12,12 @@ import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
 
-__all__ = ["PATTERNS", "TextureLibrary", "make_pattern", "smooth_noise"]
+__all__ = ["PATTERNS", "TextureLibrary", "smooth_noise"]
 
 PATTERNS = ("fractal", "stripes", "checker", "bricks", "dots", "text", "grain", "weave", "streaks")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
+_PATTERN_SIZE = 384
+_PATTERN_VARIANTS = 48  # of each pattern, before colouring
 _CACHE_BYTES = 512 << 20
 _PRODUCE = "GroceryStoreDataset"
 _SURFACES = ("repeated", "patchwork", "ambientcg", "MaterialX", "gazebo_models", "Torque3D", "LIBERO", "aws-robo",
@@ -32,7 +34,7 @@ class TextureLibrary:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cache: OrderedDict[int, list[np.ndarray]] = OrderedDict()
         self._cached_bytes = 0
         self.files: list[Path] = []
         if folder is not None:
@@ -65,26 +67,38 @@ class TextureLibrary:
             return f"pattern:{PATTERNS[rng.integers(len(PATTERNS))]}"
         return f"photo:{np.searchsorted(self._weights[1 if photo else 0], rng.random(), side='right')}"
 
-    def load(self, source: str, seed: int) -> np.ndarray:
-        """uint8 (H, W, 3) RGB of "photo:INDEX" or "pattern:NAME" (the seed varies the pattern)."""
+    def load(self, source: str, seed: int) -> tuple[list[np.ndarray], np.ndarray | None]:
+        """Mip levels of "photo:INDEX" or "pattern:NAME", each half as large as the last.
+
+        A photograph is uint8 (H, W, 3) RGB.  A pattern is gray (H, W) with the uint8 (256, 3) colours of its
+        levels; the seed varies both.
+        """
         kind, _, name = source.partition(":")
         if kind == "pattern":
-            return make_pattern(name, np.random.default_rng(seed))
-        return self._photo(int(name))
+            return _pattern_field(name, seed % _PATTERN_VARIANTS), _colour_table(np.random.default_rng(seed))
+        return self._photo(int(name)), None
 
-    def _photo(self, index: int) -> np.ndarray:
+    def _photo(self, index: int) -> list[np.ndarray]:
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
         image = cv2.imread(str(self.files[index]), cv2.IMREAD_COLOR)
         if image is None:
             raise DataError(f"texture {self.files[index]}: not a readable image")
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        self._cache[index] = image
-        self._cached_bytes += image.nbytes
+        levels = _mip_levels(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        self._cache[index] = levels
+        self._cached_bytes += sum(level.nbytes for level in levels)
         while self._cached_bytes > _CACHE_BYTES:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return image
+            self._cached_bytes -= sum(level.nbytes for level in self._cache.popitem(last=False)[1])
+        return levels
+
+
+def _mip_levels(image: np.ndarray) -> list[np.ndarray]:
+    levels = [image]
+    while min(levels[-1].shape[:2]) >= 8:
+        height, width = levels[-1].shape[:2]
+        levels.append(cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+    return levels
 
 
 def smooth_noise(rng: np.random.Generator, cells: int, width: int, height: int) -> np.ndarray:
@@ -95,17 +109,22 @@ def smooth_noise(rng: np.random.Generator, cells: int, width: int, height: int) 
     return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def make_pattern(name: str, rng: np.random.Generator, size: int = 320) -> np.ndarray:
-    """uint8 (size, size, 3) RGB procedural texture, one of `PATTERNS`."""
-    value = np.clip(_PATTERN_FIELDS[name](rng, size), 0.0, 1.0)
-    dark, bright = np.sort(rng.uniform(10, 245, (2, 3)).astype(np.float32), axis=0)
+@lru_cache(maxsize=512)
+def _pattern_field(name: str, variant: int) -> list[np.ndarray]:
+    """Mip levels of a gray pattern, one of `PATTERNS`."""
+    rng = np.random.default_rng((PATTERNS.index(name), variant))
+    field = np.clip(_PATTERN_FIELDS[name](rng, _PATTERN_SIZE), 0.0, 1.0)
+    return _mip_levels((field * 255).astype(np.uint8))
+
+
+def _colour_table(rng: np.random.Generator) -> np.ndarray:
+    """RGB of 256 gray levels, between two colours."""
+    dark, bright = np.sort(rng.uniform(10, 245, (2, 3)), axis=0)
     if rng.random() < 0.5:  # close hues are commoner than clashing ones
         bright = np.clip(dark + rng.uniform(25, 140), 0, 250) + rng.uniform(-12, 12, 3)
     if rng.random() < 0.3:
         dark, bright = bright, dark
-    table = dark + np.linspace(0, 1, 256, dtype=np.float32)[:, None] * (bright - dark)
-    table = np.clip(table, 0, 255).astype(np.uint8)
-    return table[(value * 255).astype(np.uint8)]
+    return np.clip(dark + np.linspace(0, 1, 256)[:, None] * (bright - dark), 0, 255).astype(np.uint8)
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
