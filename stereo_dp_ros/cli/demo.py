@@ -60,9 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     _print_table(report)
-    print(
-        f"\nreport: {arguments.out / 'report.html'} and report.json; bags for RViz or Foxglove: {arguments.out / 'bags'}"
-    )
+    print(f"\nreport: {arguments.out / 'report.html'} and report.json")
+    print(f"bags, for RViz or Foxglove: {arguments.out / 'bags'}")
     for line in report.failed_checks:
         print(f"check failed: {line}", file=sys.stderr)
     return 0 if report.passed else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -202,6 +202,10 @@ class StereoTopics:
     def inputs(self) -> tuple[str, str, str, str]:
         """What a node subscribes to."""
         return self.left_info, self.right_info, self.left_image, self.right_image
+
+    def without_ground_truth(self) -> StereoTopics:
+        """The same pair, not to be scored."""
+        return replace(self, ground_truth=None)
 
 
 def find_stereo_topics(bag: BagReader) -> list[StereoTopics]:

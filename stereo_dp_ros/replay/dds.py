@@ -106,11 +106,12 @@ def record(pipe: Connection, bag_path: Path, outputs: Mapping[str, str], domain_
 
             for topic, msgtype in outputs.items():
                 subscribe(topic, msgtype)
-            if not _wait_for(pipe, lambda: all(node.count_publishers(topic) for topic in outputs)):
-                return
-            pipe.send(("ready", None))
+            ready = False
             while not pipe.poll():
                 executor.spin_once(timeout_sec=_POLL_S)
+                if not ready and all(node.count_publishers(topic) for topic in outputs):
+                    pipe.send(("ready", None))
+                    ready = True
             executor.shutdown()
         pipe.send(("done", counts))
 

@@ -28,6 +28,7 @@ OUTPUTS = {
     "points2": CLOUD,
 }
 _DIAGNOSTICS_TOPIC = "/diagnostics"
+_ERROR = 2  # diagnostic_msgs/DiagnosticStatus.ERROR
 _START_TIMEOUT_S = 120.0
 _SILENCE_TIMEOUT_S = 8.0  # after the last pair was played: the node's last outputs and its next diagnostics
 _STOP_TIMEOUT_S = 5.0
@@ -220,9 +221,11 @@ def _wait_ready(child: _Child, node: NodeProcess, complaint: str) -> None:
     while time.monotonic() < deadline_s:
         node.require_alive()
         if child.pipe.poll(0.1):
-            kind, _ = child.receive()
+            kind, value = child.receive()
             if kind == "ready":
                 return
+            if kind == "diagnostics" and value["level"] >= _ERROR and value.get("state") == "unconfigured":
+                raise StereoDpError(f"stereo_node: {value['message']}")
     raise StereoDpError(f"stereo_node {complaint} after {_START_TIMEOUT_S:.0f} s, see {node.log_path}")
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "IMAGE",
     "calibration_of",
     "camera_info_messages",
+    "cloud_message",
     "cloud_points",
     "color_pixels",
     "disparity_message",
@@ -115,6 +116,30 @@ def disparity_message(
         min_disparity=lowest,
         max_disparity=highest,
         delta_d=0.0,
+    )
+
+
+def cloud_message(points_m: NDArray[np.float32], colors: NDArray[np.uint8], stamp: int, frame_id: str) -> Any:
+    """An organised PointCloud2 of x, y, z (H, W, 3) m with NaN invalid, and RGB packed into `rgb` as 0x00RRGGBB."""
+    height, width = points_m.shape[:2]
+    packed = np.empty((height, width, 4), np.float32)
+    packed[..., :3] = points_m
+    red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
+    packed.view(np.uint32)[..., 3] = (red << 16) | (green << 8) | blue
+    fields = [
+        _type("sensor_msgs/msg/PointField")(name=name, offset=4 * index, datatype=_FLOAT32_POINT_FIELD, count=1)
+        for index, name in enumerate(("x", "y", "z", "rgb"))
+    ]
+    return _type(CLOUD)(
+        header=_header(stamp, frame_id),
+        height=height,
+        width=width,
+        fields=fields,
+        is_bigendian=False,
+        point_step=16,
+        row_step=16 * width,
+        data=packed.view(np.uint8).reshape(-1),
+        is_dense=False,
     )
 
 

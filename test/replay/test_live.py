@@ -1,0 +1,84 @@
+"""A bag goes through the real node over real DDS, and what comes back is right to the last pixel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.replay.bag import BagReader
+from stereo_dp_ros.replay.counts import count_pairs, latency
+from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, write_pairs
+from stereo_dp_ros.replay.evaluation import evaluate
+from stereo_dp_ros.replay.live import LiveRun, NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.scene import StereoFrame
+from toy_model import write_toy_model
+
+CALIBRATION = StereoCalibration(
+    width_px=96, height_px=64, fx_px=80.0, fy_px=80.0, cx_left_px=47.5, cx_right_px=49.0, cy_px=31.5, baseline_m=0.1
+)
+PAIRS = 15
+
+
+def _frames() -> list[StereoFrame]:
+    """Pairs whose true disparity is what the toy model answers: a quarter of the left image's gray level."""
+    levels = np.random.default_rng(5).integers(8, 240, (PAIRS, 64, 96), np.uint8)
+    return [
+        StereoFrame(np.dstack([gray] * 3), np.full((64, 96, 3), 51, np.uint8), gray.astype(np.float32) / 4)
+        for gray in levels
+    ]
+
+
+@pytest.fixture
+def play(tmp_path: Path, domain_id: int, repository: Path) -> Callable[[Path], LiveRun]:
+    """Writes the bag and plays it through a node with a model."""
+
+    def play_with(model: Path) -> LiveRun:
+        write_pairs(tmp_path / "source", _frames(), CALIBRATION, 10.0)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])}
+        with NodeProcess(node_command(NAMESPACE, {"model": model}), environment, tmp_path / "node.log") as node:
+            return run_live(
+                tmp_path / "source", TOPICS, tmp_path / "recorded", node, namespace=NAMESPACE, domain_id=domain_id
+            )
+
+    return play_with
+
+
+def test_bag_through_the_node_comes_back_exact(tmp_path: Path, play: Callable[[Path], LiveRun]) -> None:
+    run = play(write_toy_model(tmp_path))
+    count = count_pairs(run)
+    assert (count.played, count.lost, count.unmatched) == (PAIRS, 0, 0)
+    assert count.closes, count.check().detail
+    assert count.published > 0
+    assert run.exit_code == 0
+    measured = latency(run)
+    assert measured is not None
+    assert 0 < measured.p50_ms <= measured.p99_ms <= measured.max_ms
+    with BagReader(tmp_path / "source") as source, BagReader(tmp_path / "recorded") as recorded:
+        found = evaluate(source, recorded, TOPICS, NAMESPACE)
+        assert recorded.counts["/stereo/points2"] == count.published
+    assert [check.detail for check in found.checks if not check.passed] == []
+    assert len(found.frames) == count.published
+    assert found.metrics == dict(epe=0.0, bad_1=0.0, bad_2=0.0, bad_3=0.0, d1_all=0.0, density=100.0)
+    assert found.frames[0].mean_confidence == pytest.approx(0.2)
+
+
+def test_node_that_cannot_load_its_model_is_told_in_one_line(tmp_path: Path, play: Callable[[Path], LiveRun]) -> None:
+    with pytest.raises(StereoDpError, match=r"^stereo_node: configure failed: .*nowhere") as caught:
+        play(tmp_path / "nowhere.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_node_that_ends_is_told_with_its_last_line(tmp_path: Path, domain_id: int) -> None:
+    write_pairs(tmp_path / "source", _frames()[:1], CALIBRATION, 10.0)
+    command = ["/bin/sh", "-c", "echo starting; echo no camera today; exit 3"]
+    with (
+        NodeProcess(command, os.environ, tmp_path / "node.log") as node,
+        pytest.raises(StereoDpError, match=r"^stereo_node ended with exit code 3: no camera today$"),
+    ):
+        run_live(tmp_path / "source", TOPICS, tmp_path / "recorded", node, namespace=NAMESPACE, domain_id=domain_id)
