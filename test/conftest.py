@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -10,6 +11,15 @@ import pytest
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for tests that import onnxruntime themselves
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Whole folders without torch, which rosdep does not bring.
+collect_ignore = ["networks", "training"] if importlib.util.find_spec("torch") is None else []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which folders were left out, and why."""
+    for folder in collect_ignore:
+        terminalreporter.write_line(f"SKIPPED test/{folder}: torch is not installed")
 
 
 @pytest.fixture(scope="session")

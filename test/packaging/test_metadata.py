@@ -27,6 +27,7 @@ ROS_PACKAGES = {
 FOREIGN = {
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "numpy": ("numpy", "python3-numpy"),
+    "onnx": ("onnx", None),
     "onnxruntime": ("onnxruntime", "python3-onnxruntime-pip"),
     "openvino": ("openvino", None),
     "rosbags": ("rosbags", "python3-rosbags-pip"),

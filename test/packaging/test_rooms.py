@@ -30,12 +30,13 @@ ROS = {
     "sensor_msgs_py", "std_msgs", "stereo_msgs",
 }  # fmt: skip
 TORCH = {"torch", "safetensors", "torch_pruning", "lightning_fabric", "torch2trt", "tensorboard"}
+TORCH_BACKEND = ("torch_backend", "deployed_network", "tensorrt_torch2trt")
 RUNTIMES = {"onnxruntime", "openvino", "tensorrt"}
 
 # group of foreign modules: the rooms, or single modules, that may import them
 MAY_IMPORT = {
     "ROS": (ROS, {"ros", "replay/dds.py"}),  # dds.py: the process that plays a bag live and records the answers
-    "torch": (TORCH, {"networks", "training", "backends/torch_backend.py", "backends/tensorrt_backend.py"}),
+    "torch": (TORCH, {"networks", "training", *(f"backends/{name}.py" for name in TORCH_BACKEND)}),
     "a runtime": (RUNTIMES, {"backends", "training"}),
 }
 
@@ -43,12 +44,17 @@ BLOCKED = sorted(ROS | TORCH | RUNTIMES)
 RUN_BLOCKED = """
 import sys
 
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(f"{{name}} is blocked by this test", name=name)
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Block())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in {blocked!r} else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 import pytest
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", {folder!r}]))
 """
