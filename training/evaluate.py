@@ -1,11 +1,12 @@
-"""Scores of a network on folders of real pairs, by the same estimator and metrics as a shipped model's.
+"""Scores of a network on real pairs and on validation scenes, by the same estimator and metrics as a shipped model's.
 
-`python -m training.evaluate CHECKPOINT PAIRS` prints a checkpoint's scores per scene and set.
+`python -m training.evaluate CHECKPOINT [PAIRS] [--scenes N]` prints a checkpoint's scores per scene and set.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.models import Manifest, Model
-from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network
 from training.checkpoint import load_checkpoint
+from training.validation import validation_pairs
 
 __all__ = ["TorchBackend", "evaluate_pairs", "network_from_checkpoint", "table"]
 
@@ -49,11 +51,11 @@ class TorchBackend:
         return torch.from_numpy(image).to(self.tensor_device).permute(2, 0, 1)[None].float()
 
 
-def evaluate_pairs(network: StereoNetwork, root: Path) -> list[SceneScore]:
-    """Score a network on every pair under `root`, in the layout of `find_pairs`."""
+def evaluate_pairs(network: StereoNetwork, pairs: Iterable[PairFolder]) -> list[SceneScore]:
+    """Score a network on pairs, in torch."""
     manifest = Manifest("checkpoint", network.size_multiple, network.max_disparity_px, {})
     estimator = StereoEstimator(Model(manifest, Path()), TorchBackend(network))
-    return list(score_pairs(estimator.infer, find_pairs(root)))
+    return list(score_pairs(estimator.infer, pairs))
 
 
 def network_from_checkpoint(path: Path) -> tuple[StereoNetwork, dict[str, Any]]:
@@ -78,12 +80,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("pairs", type=Path)
+    parser.add_argument("pairs", type=Path, nargs="?", help="folder of pairs")
+    parser.add_argument("--scenes", type=int, default=0, help="validation scenes to score as well (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network, _ = network_from_checkpoint(arguments.checkpoint)
-    print(table(evaluate_pairs(network, arguments.pairs)))
+    pairs = find_pairs(arguments.pairs) if arguments.pairs else []
+    print(table(evaluate_pairs(network, [*pairs, *validation_pairs(arguments.scenes)])))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Export a checkpoint's averaged network: ONNX, safetensors and manifest, checked against each other.
 
-`python -m training.export CHECKPOINT --name corr_s [--out DIR] [--pairs PAIRS]`
+`python -m training.export CHECKPOINT --name corr_s [--out DIR] [--pairs PAIRS] [--scenes N]`
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.models import MODELS_DIR
-from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, describe_network, save_weights
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
+from training.validation import validation_pairs
 
 __all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px"]
 
@@ -112,20 +114,21 @@ def count_macs(network: StereoNetwork, width_px: int = 640, height_px: int = 480
     return counter.get_total_flops() // 2
 
 
-def measure(manifest_path: Path, pairs: Path, backend: str = "auto") -> dict[str, Any]:
-    """Metrics by set of pairs, of the exported file in a runtime, and how they were measured."""
+def measure(manifest_path: Path, pairs: Sequence[PairFolder], backend: str = "auto") -> dict[str, Any]:
+    """Metrics by set, of the exported file in a runtime, and how they were measured."""
     estimator = load_estimator(manifest_path, backend)
-    rows = set_rows(score_pairs(estimator.infer, find_pairs(pairs)))
+    rows = set_rows(score_pairs(estimator.infer, pairs))
     figures = {row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 3) for m in METRIC_NAMES}} for row in rows}
     runtime = estimator.backend
     how = (
         f"{runtime.name} {runtime.precision} at the images' own size; per image over every pixel with ground truth,"
-        " occluded ones included, then the mean of the set; epe in px, the rest in percent; zero-shot"
+        " occluded ones included, then the mean of the set; epe in px, the rest in percent; real pairs zero-shot,"
+        " procedural: validation scenes of the generator"
     )
     return {**figures, "measured": how}
 
 
-def export_model(checkpoint: Path, name: str, out: Path, pairs: Path | None) -> Path:
+def export_model(checkpoint: Path, name: str, out: Path, pairs: Sequence[PairFolder] = ()) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
     Raises
@@ -157,7 +160,7 @@ def export_model(checkpoint: Path, name: str, out: Path, pairs: Path | None) -> 
     }
     path = out / f"{name}.json"
     _write(path, manifest)
-    if pairs is not None:
+    if pairs:
         _write(path, {**manifest, "metrics": measure(path, pairs)})
     return path
 
@@ -188,9 +191,11 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="name of the model and of its files")
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
+    parser.add_argument("--scenes", type=int, default=0, help="validation scenes to measure on as well (%(default)s)")
     arguments = parser.parse_args()
     try:
-        path = export_model(arguments.checkpoint, arguments.name, arguments.out, arguments.pairs)
+        pairs = [*validation_pairs(arguments.scenes), *(find_pairs(arguments.pairs) if arguments.pairs else [])]
+        path = export_model(arguments.checkpoint, arguments.name, arguments.out, pairs)
     except StereoDpError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 2

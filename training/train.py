@@ -20,6 +20,7 @@ from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
+from stereo_dp_ros.core.pairs import find_pairs
 from training.config import DataConfig, load_config
 from training.data.dataset import VALIDATION_SEED, ProceduralScenes
 from training.data.procedural import SceneConfig
@@ -94,7 +95,7 @@ def main() -> int:
 def _score(trainer: Trainer, pairs: Path | None) -> None:
     if pairs is None:
         return
-    for row in set_rows(evaluate_pairs(trainer.average.network, pairs)):
+    for row in set_rows(evaluate_pairs(trainer.average.network, find_pairs(pairs))):
         line = f"{trainer.sample} samples, {row['name']}: epe {row['epe']:.2f} px, bad-2.0 {row['bad_2']:.1f} %"
         print(line, file=sys.stderr, flush=True)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,30 @@ import torch
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.models import load_model
+from stereo_dp_ros.core.pairs import PairFolder
 from stereo_dp_ros.networks import build_network, load_network
 from training.config import DataConfig, OptimConfig, TrainConfig
+from training.evaluate import evaluate_pairs
 from training.export import count_macs, export_model
 from training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class ShiftedNoise(PairFolder):
+    """A noise scene as a pair."""
+
+    tensors: dict[str, torch.Tensor]
+
+    @classmethod
+    def pairs(cls, scenes: Any) -> list[PairFolder]:
+        return [cls("noise", str(i), Path(str(i)), scenes[i]) for i in range(2)]
+
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        left, right = (self.tensors[side].permute(1, 2, 0).contiguous().numpy() for side in ("left", "right"))
+        return left, right
+
+    def ground_truth_px(self) -> np.ndarray:
+        return self.tensors["disparity"][0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, tiny_network: dict[str, A
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     trainer = Trainer(config, noise_scenes, out, fabric)
     trainer.run()
-    return export_model(trainer.checkpoint_path, "tiny", out / "models", None)
+    return export_model(trainer.checkpoint_path, "tiny", out / "models", ShiftedNoise.pairs(noise_scenes))
 
 
 def test_manifest_is_complete_and_its_hashes_hold(exported: Path) -> None:
@@ -46,6 +67,16 @@ def test_manifest_is_complete_and_its_hashes_hold(exported: Path) -> None:
     assert (training["samples"], training["steps"], training["data"]) == (4, 2, "procedural")
     assert set(training) >= {"command", "commit", "seconds", "device", "date", "config"}
     assert load_model(exported).name == "tiny"
+
+
+def test_manifest_holds_what_the_shipped_file_scores(exported: Path, noise_scenes: Any) -> None:
+    metrics = json.loads(exported.read_text())["metrics"]
+    assert metrics["noise"]["scenes"] == 2
+    assert metrics["noise"]["density"] == 100.0
+    assert "at the images' own size" in metrics["measured"]
+    network = load_network(json.loads(exported.read_text())["network"], exported.parent / "tiny.safetensors")
+    scores = evaluate_pairs(network, ShiftedNoise.pairs(noise_scenes))
+    assert metrics["noise"]["epe"] == pytest.approx(np.mean([s.metrics["epe"] for s in scores]), abs=0.05)
 
 
 def test_onnx_equals_torch_at_sizes_it_was_not_traced_at(exported: Path) -> None:
