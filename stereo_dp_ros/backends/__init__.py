@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from stereo_dp_ros.backends.telemetry import disable_telemetry
+from stereo_dp_ros.backends.fallback import FallbackBackend
+from stereo_dp_ros.backends.registry import BACKENDS, BackendInfo, backend_status, choices, load, usable_choices
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.models import Model, load_model
 
-__all__ = ["BACKENDS", "BackendInfo", "backend_status", "create_backend", "load_estimator"]
-
-
-@dataclass(frozen=True)
-class BackendInfo:
-    """A runtime that this package can use. `module` is what must be importable for it."""
-
-    name: str
-    module: str
-    package: str
-    precisions: tuple[str, ...]
-
-
-# In the order in which `auto` tries them: the fastest on a CPU first.
-BACKENDS = (
-    BackendInfo("openvino", "openvino", "openvino", ("fp32", "bf16")),
-    BackendInfo("onnxruntime", "onnxruntime", "onnxruntime", ("fp32",)),
-)
-
-
-def backend_status(info: BackendInfo) -> str | None:
-    """None if the runtime is installed, else why it cannot be used."""
-    if importlib.util.find_spec(info.module) is None:
-        return f"Python module {info.module} is not installed (pip install {info.package})"
-    return None
+__all__ = [
+    "BACKENDS",
+    "BackendInfo",
+    "FallbackBackend",
+    "backend_status",
+    "create_backend",
+    "load_estimator",
+    "usable_choices",
+]
 
 
 def create_backend(name: str, model: Model, *, precision: str = "auto", threads: int | None = None) -> Backend:
@@ -47,9 +28,11 @@ def create_backend(name: str, model: Model, *, precision: str = "auto", threads:
     Parameters
     ----------
     name
-        One of BACKENDS, or "auto" for the first of them that works here.
+        One of BACKENDS, with a device if it has several ("onnxruntime:cuda"; without one, the first that works).
+        "auto" takes the first that works of TensorRT, torch and ONNX Runtime on a GPU, OpenVINO and ONNX Runtime on
+        the CPU, and goes on to the next if one fails later; see `FallbackBackend`.
     precision
-        "fp32", "bf16", or "auto" for the fastest in which the model was measured.
+        "fp32", "bf16", "fp16", or "auto" for the fastest that the runtime is trusted with.
     threads
         CPU threads; None leaves the choice to the runtime.
 
@@ -61,12 +44,18 @@ def create_backend(name: str, model: Model, *, precision: str = "auto", threads:
     if threads is not None and threads < 1:
         raise BackendError(f"threads is {threads}, expected at least 1")
     if name == "auto":
-        return _create_first(model, precision, threads)
-    for info in BACKENDS:
-        if info.name == name:
-            return _create(info, model, precision, threads)
-    known = ", ".join(info.name for info in BACKENDS)
-    raise BackendError(f"no backend is named {name!r}, there are auto, {known}")
+        return FallbackBackend(model, precision=precision, threads=threads)
+    wanted = choices(name)
+    known = wanted[0].info.precisions
+    if precision not in ("auto", *known):
+        raise BackendError(f"backend {name} has no precision {precision!r}, expected auto, {', '.join(known)}")
+    reasons = []
+    for choice in wanted:
+        try:
+            return load(choice, model, precision, threads)
+        except BackendError as error:
+            reasons.append(f"{choice.name}: {error}")
+    raise BackendError(f"backend {name} cannot be used: {'; '.join(reasons)}")
 
 
 def load_estimator(
@@ -81,30 +70,3 @@ def load_estimator(
     loaded = load_model(model)
     runtime = create_backend(backend, loaded, precision=precision, threads=threads)
     return StereoEstimator(loaded, runtime, input_size=input_size)
-
-
-def _create_first(model: Model, precision: str, threads: int | None) -> Backend:
-    reasons = []
-    for info in BACKENDS:
-        if precision != "auto" and precision not in info.precisions:
-            reasons.append(f"{info.name}: has no precision {precision}")
-            continue
-        try:
-            return _create(info, model, precision, threads)
-        except BackendError as error:
-            reasons.append(f"{info.name}: {error}")
-    raise BackendError(f"no backend works here: {'; '.join(reasons)}")
-
-
-def _create(info: BackendInfo, model: Model, precision: str, threads: int | None) -> Backend:
-    reason = backend_status(info)
-    if reason is not None:
-        raise BackendError(f"backend {info.name} cannot be used: {reason}")
-    if precision not in ("auto", *info.precisions):
-        raise BackendError(
-            f"backend {info.name} has no precision {precision!r}, expected auto, {', '.join(info.precisions)}"
-        )
-    disable_telemetry()
-    module = importlib.import_module(f"stereo_dp_ros.backends.{info.name}_backend")
-    create: Callable[..., Backend] = module.create
-    return create(model, precision=precision, threads=threads)

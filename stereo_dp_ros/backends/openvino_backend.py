@@ -12,7 +12,7 @@ from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import Model
 
-__all__ = ["OpenVinoBackend", "create"]
+__all__ = ["OpenVinoBackend", "create", "unusable"]
 
 _TYPES = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16}
 
@@ -62,9 +62,14 @@ class OpenVinoBackend:
         return self._core.compile_model(network, "CPU", self._config).create_infer_request()
 
 
-def create(model: Model, *, precision: str, threads: int | None) -> Backend:
-    """Load `model`; called by `backends.create_backend`."""
+def create(model: Model, *, precision: str, threads: int | None, device: str) -> Backend:
+    """Load `model`; called by `backends.create_backend`. `device` can only be the CPU."""
     return OpenVinoBackend(model, precision=precision, threads=threads)
+
+
+def unusable(device: str) -> str | None:
+    """None: where OpenVINO can be imported, it runs on the CPU."""
+    return None
 
 
 def _with_image_inputs(network: ov.Model) -> ov.Model:

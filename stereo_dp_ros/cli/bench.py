@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stereo_dp_ros.backends import BACKENDS, backend_status, load_estimator
+from stereo_dp_ros.backends import load_estimator, usable_choices
 from stereo_dp_ros.cli.options import positive_int, size
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import list_models
@@ -99,20 +99,18 @@ def _opencv_entries(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> list[_
 def _model_entries(names: list[str], left: NDArray[np.uint8], right: NDArray[np.uint8], threads: int) -> list[_Entry]:
     entries = []
     for name in names:
-        for info in BACKENDS:
-            if backend_status(info) is not None:
-                continue
-            for precision in info.precisions:
+        for choice in usable_choices():
+            for precision in choice.precisions:
                 try:
-                    estimator = load_estimator(name, info.name, precision=precision, threads=threads)
+                    estimator = load_estimator(name, choice.name, precision=precision, threads=threads)
                 except BackendError as error:
-                    print(f"left out {name} on {info.name} {precision}: {error}", file=sys.stderr)
+                    print(f"left out {name} on {choice.name} {precision}: {error}", file=sys.stderr)
                     continue
                 entries.append(
                     _Entry(
                         "model",
                         estimator.model.name,
-                        info.name,
+                        estimator.backend.name,
                         estimator.backend.precision,
                         lambda estimator=estimator: estimator.infer(left, right),  # type: ignore[misc]
                     )

@@ -19,6 +19,7 @@ _COMMANDS = {
     "infer": ("infer", "disparity of one pair of image files"),
     "evaluate": ("evaluate", "score a model or SGBM on pairs with ground truth"),
     "models": ("models", "list the models and the runtimes that work here"),
+    "build-engine": ("build_engine", "build a TensorRT engine on this machine, and check it before it is used"),
     "bench": ("bench", "time the models beside OpenCV's matchers"),
     "demo": ("demo", "play two stereo bags through the node and report on what it publishes"),
 }

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from stereo_dp_ros.backends import BACKENDS, backend_status
+from stereo_dp_ros.backends.registry import AUTO, Choice
 from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models, load_model
 
 __all__ = ["add_arguments", "run"]
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
     elif arguments.backends:
         for row in rows:
-            print(f"{row['name']:14} {'works' if row['reason'] is None else row['reason']}")
+            print(f"{row['name']:21} {' '.join(row['precisions']):16} {_state(row)}")
     else:
         for row in rows:
             _print_model(row)
@@ -33,7 +34,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _backend_rows() -> list[dict[str, Any]]:
-    return [{"name": info.name, "precisions": info.precisions, "reason": backend_status(info)} for info in BACKENDS]
+    """One row for each runtime and device: those that auto tries in its order, then those to be asked for."""
+    every = [Choice(info, device) for info in BACKENDS for device in info.devices]
+    rows = []
+    for choice in [*AUTO, *(choice for choice in every if choice not in AUTO)]:
+        rows.append(
+            {
+                "name": choice.name,
+                "device": choice.device,
+                "precisions": list(choice.precisions),
+                "auto": AUTO.index(choice) + 1 if choice in AUTO else None,
+                "reason": backend_status(choice.info, choice.device),
+            }
+        )
+    return rows
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["reason"] is not None:
+        return str(row["reason"])
+    return "works" if row["auto"] else "works, when asked for"
 
 
 def _model_rows() -> list[dict[str, Any]]:

@@ -13,8 +13,10 @@ __all__ = ["add_model_options", "estimator_from", "positive_int", "size"]
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --model, --backend, --precision, --threads and --inference-size."""
     parser.add_argument("--model", default="default", help="a shipped model, or the path of a manifest (.json)")
-    parser.add_argument("--backend", default="auto", help="auto, openvino, onnxruntime (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
+    parser.add_argument(
+        "--backend", default="auto", help="auto, or one that `stereo-dp models --backends` lists (default: %(default)s)"
+    )
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
     parser.add_argument("--threads", type=positive_int, help="CPU threads (default: the runtime's choice)")
     parser.add_argument(
         "--inference-size", type=size, metavar="WxH", help="the network's working size (default: the images')"

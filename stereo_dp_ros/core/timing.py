@@ -26,9 +26,11 @@ def interleaved_ms(
             yield times
 
 
-def textured_pair(size: tuple[int, int], disparity_px: int = 20) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def textured_pair(
+    size: tuple[int, int], disparity_px: int = 20, seed: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A blurred-noise RGB pair of (width, height) px at one whole-pixel disparity; the same at every call."""
     width, height = size
-    noise = np.random.default_rng(0).integers(0, 256, (height, width + disparity_px, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width + disparity_px, 3), dtype=np.uint8)
     scene = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.5), np.uint8)
     return np.ascontiguousarray(scene[:, :width]), np.ascontiguousarray(scene[:, disparity_px:])

@@ -3,14 +3,13 @@ import importlib.util
 import numpy as np
 import pytest
 
-from stereo_dp_ros import backends
-from stereo_dp_ros.backends import BACKENDS, create_backend, load_estimator
+from stereo_dp_ros.backends import create_backend, load_estimator, registry
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import list_models, load_model
 from stereo_dp_ros.core.timing import textured_pair
 from toy_model import write_toy_model
 
-NAMES = [info.name for info in BACKENDS]
+NAMES = ["openvino", "onnxruntime"]  # those that run any ONNX; torch needs a student, tensorrt a GPU
 
 
 @pytest.fixture
@@ -54,22 +53,32 @@ def test_shipped_models_agree_between_runtimes(model_name, size):
 def test_auto_takes_the_first_that_is_installed(toy, monkeypatch):
     assert create_backend("auto", toy).name == "openvino"
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        backends.importlib.util, "find_spec", lambda name: None if name == "openvino" else find_spec(name)
-    )
-    assert create_backend("auto", toy).name == "onnxruntime"
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BackendError, match="no backend works here: openvino: .*not installed.*; onnxruntime: "):
+    missing = {"openvino", "torch"}
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name))
+    backend = create_backend("auto", toy)
+    assert (backend.name, backend.device) == ("onnxruntime", "CPU")
+    assert backend.reasons["openvino"] == "Python module openvino is not installed (pip install openvino)"
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match="no backend works here: tensorrt: .*; openvino: .*not installed.*; onnx"):
         create_backend("auto", toy)
 
 
 def test_unknown_names_list_what_there_is(toy):
-    with pytest.raises(BackendError, match="no backend is named 'tpu', there are auto, openvino, onnxruntime"):
+    names = "there are auto, tensorrt, torch, openvino, onnxruntime"
+    with pytest.raises(BackendError, match=f"no backend is named 'tpu', {names}"):
         create_backend("tpu", toy)
-    with pytest.raises(BackendError, match="onnxruntime has no precision 'int4', expected auto, fp32"):
+    with pytest.raises(BackendError, match="onnxruntime has no precision 'int4', expected auto, fp32, fp16"):
         create_backend("onnxruntime", toy, precision="int4")
+    with pytest.raises(BackendError, match="openvino has no device 'cuda', expected cpu"):
+        create_backend("openvino:cuda", toy)
     with pytest.raises(BackendError, match="threads is 0, expected at least 1"):
         create_backend("auto", toy, threads=0)
+
+
+def test_a_device_may_be_named(toy):
+    assert create_backend("onnxruntime:cpu", toy).device == "CPU"
+    with pytest.raises(BackendError, match="onnxruntime:cpu cannot be used: .*has no precision fp16 there"):
+        create_backend("onnxruntime:cpu", toy, precision="fp16")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,84 @@
+"""The backend `auto`: the first runtime that works, the next one when it fails."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stereo_dp_ros.backends.registry import AUTO, load
+from stereo_dp_ros.core.backend import Backend
+from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.models import Model
+
+__all__ = ["FallbackBackend"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class FallbackBackend:
+    """Tries the runtimes of `registry.AUTO` in turn.
+
+    A runtime that cannot be loaded is left out. One that fails on a pair is left for the next one that answers that
+    pair, for good; if none does, the pair is to blame and nothing changes. `name`, `precision` and `device` tell what
+    runs now.
+
+    Attributes
+    ----------
+    reasons
+        Why each runtime before the present one is not used, by name.
+    """
+
+    def __init__(self, model: Model, *, precision: str, threads: int | None) -> None:
+        self._model = model
+        self._precision = precision
+        self._threads = threads
+        self.reasons: dict[str, str] = {}
+        self._take(*self._next(0, self.reasons), self.reasons)
+
+    def infer(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `core.backend.Backend`."""
+        try:
+            return self._backend.infer(left, right)
+        except BackendError as error:
+            return self._infer_with_next(left, right, error)
+
+    def _infer_with_next(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8], first: BackendError
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        reasons = {**self.reasons, AUTO[self._position].name: str(first)}
+        position = self._position + 1
+        while True:
+            try:
+                position, backend = self._next(position, reasons)
+            except BackendError:
+                raise first from None
+            try:
+                answer = backend.infer(left, right)
+            except BackendError as error:
+                reasons[AUTO[position].name] = str(error)
+                position += 1
+                continue
+            self._take(position, backend, reasons)
+            return answer
+
+    def _next(self, start: int, reasons: dict[str, str]) -> tuple[int, Backend]:
+        """Position and backend of the first choice from `start` on that loads; the others' reasons are added."""
+        for position in range(start, len(AUTO)):
+            choice = AUTO[position]
+            try:
+                return position, load(choice, self._model, self._precision, self._threads)
+            except BackendError as error:
+                reasons[choice.name] = str(error)
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise BackendError(f"no backend works here: {listed}")
+
+    def _take(self, position: int, backend: Backend, reasons: dict[str, str]) -> None:
+        self._position, self._backend, self.reasons = position, backend, reasons
+        self.name, self.precision, self.device = backend.name, backend.precision, backend.device
+        _LOG.info("%s runs on %s, %s, %s", self._model.name, self.name, self.precision, self.device)
+        for name, reason in reasons.items():
+            _LOG.info("%s is not used: %s", name, reason)
