@@ -1,7 +1,8 @@
 """Images between messages and arrays: sensor_msgs/Image and CompressedImage in, Image and DisparityImage out.
 
-Where cv_bridge is installed and works it decodes; otherwise a built-in equivalent does. "Works" is decided by one
-conversion, because a cv_bridge that was built against another NumPy imports and then fails.
+Where cv_bridge is installed and works it decodes; otherwise a built-in equivalent does. "Works" is decided by a small
+conversion of each encoding: a cv_bridge that was built against another NumPy imports and then fails, and the one on
+PyPI lacks some encodings.
 """
 
 from __future__ import annotations
@@ -92,18 +93,28 @@ def _load_cv_bridge() -> _CvBridge:
 
 
 def _working_bridge(load: Callable[[], _CvBridge]) -> tuple[_CvBridge | None, str]:
-    """Return a bridge that converts a 2×2 probe rightly, or None and why not."""
-    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    """Return a bridge that converts every encoding as we do, or None and why not."""
     try:
         bridge = load()
-        converted = np.asarray(bridge.imgmsg_to_cv2(image_message(pixels, "bgr8", Header()), desired_encoding="rgb8"))
     except ImportError as error:
         return None, f"cv_bridge is not installed ({error})"
-    except Exception as error:  # a bridge built for another NumPy fails with whatever its C++ throws
+    except Exception as error:  # whatever loading a library built for another NumPy raises
         return None, f"cv_bridge fails ({type(error).__name__}: {error})"
-    if not np.array_equal(converted, pixels[..., ::-1]):
-        return None, "cv_bridge converts bgr8 to rgb8 wrongly"
+    for encoding in ENCODINGS:
+        probe = _probe(encoding)
+        try:
+            converted = _decode_with_bridge(bridge, probe)
+        except Exception as error:  # its C++ throws what it likes
+            return None, f"cv_bridge fails for {encoding} ({type(error).__name__}: {error})"
+        if not np.array_equal(converted, _decode_image(probe)):
+            return None, f"cv_bridge converts {encoding} wrongly"
     return bridge, ""
+
+
+def _probe(encoding: str) -> Image:
+    item_bytes, channels, _ = ENCODINGS[encoding]
+    values = np.arange(16 * channels, dtype=np.uint8 if item_bytes == 1 else np.uint16) * 5
+    return image_message(values.reshape((4, 4) if channels == 1 else (4, 4, channels)), encoding, Header())
 
 
 def _check_layout(message: Image, topic: str) -> None:

@@ -22,6 +22,7 @@ _COEFFICIENTS: dict[str, tuple[int, ...]] = {
     "rational_polynomial": (8, 12, 14),
     "equidistant": (4,),
 }
+_ROUNDED_PX = 1 / 64  # fixed-point maps have steps of 1/32 px
 _BLOCK_PX = 4  # the valid rectangle is found on blocks of this size, all of whose pixels are valid
 
 
@@ -111,8 +112,9 @@ def _distortion(info: CameraInfo, topic: str) -> NDArray[np.float64]:
 
 
 def _mask(map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> NDArray[np.bool_]:
-    height, width = map_x.shape
-    inside: NDArray[np.bool_] = (map_x >= 0) & (map_x <= width - 1) & (map_y >= 0) & (map_y <= height - 1)
+    right, bottom = map_x.shape[1] - 1 + _ROUNDED_PX, map_x.shape[0] - 1 + _ROUNDED_PX
+    inside: NDArray[np.bool_] = (map_x >= -_ROUNDED_PX) & (map_x <= right)
+    inside &= (map_y >= -_ROUNDED_PX) & (map_y <= bottom)
     return inside
 
 

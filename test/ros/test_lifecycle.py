@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -166,10 +167,9 @@ def test_models_that_cannot_be_loaded(rig: Rig, tmp_path: Path, parameters: dict
     (tmp_path / "hash.json").write_text(
         '{"name": "hash", "size_multiple": 32, "max_disparity_px": 64, "files": {"hash.onnx": "00"}}'
     )
-    (tmp_path / "good.json").write_text(
-        '{"name": "good", "size_multiple": 32, "max_disparity_px": 64, "files": {"hash.onnx": "%s"}}'
-        % hashlib.sha256(b"cut").hexdigest()
-    )
+    manifest = {"name": "good", "size_multiple": 32, "max_disparity_px": 64}
+    files = {"hash.onnx": hashlib.sha256(b"cut").hexdigest()}
+    (tmp_path / "good.json").write_text(json.dumps({**manifest, "files": files}))
     values = {name: value.format(folder=tmp_path) for name, value in parameters.items()}
     node = rig.start(factory=create_estimator, wait=False, **values)
     status = rig.fault("configure failed")
