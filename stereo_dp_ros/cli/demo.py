@@ -41,8 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
         if importlib.util.find_spec(module) is None:
             raise DataError(f"{module} is not installed, which the demo needs: {remedy}, or run `make demo`")
     out: Path = arguments.out.resolve()
-    os.environ.setdefault("ROS_LOG_DIR", str(out / "log" / "ros"))
-    os.environ.update(dds_environment())
     domain_id = _domain_id()
     frames = sum(bag.frame_count for bag in DEMO_BAGS)
     with tqdm(total=3 * frames, unit="frame", dynamic_ncols=True, mininterval=0.5, smoothing=0.1) as bar:
@@ -56,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
             DEMO_BAGS,
             parameters={key: getattr(arguments, key) for key in ("model", "backend", "precision")},
             domain_id=domain_id,
-            environment=_environment(),
+            facts=_facts(),
+            environment=dds_environment(),
             progress=progress,
         )
     _print_table(report)
@@ -77,7 +76,7 @@ def _domain_id() -> int:
     return int(text)
 
 
-def _environment() -> dict[str, str]:
+def _facts() -> dict[str, str]:
     """Where this runs, for the report."""
     distro = os.environ.get("ROS_DISTRO")
     try:

@@ -21,6 +21,7 @@ from stereo_dp_ros.replay.report import BagReport, Report, write_json
 __all__ = ["Progress", "run_demo"]
 
 _NEEDED_BYTES = 3_000_000_000
+_BAD_2_LIMIT_PERCENT = 50.0  # any matcher stays far below; swapped or shifted images do not
 
 
 class Progress(Protocol):
@@ -36,6 +37,7 @@ def run_demo(
     *,
     parameters: Mapping[str, object],
     domain_id: int,
+    facts: Mapping[str, str],
     environment: Mapping[str, str],
     progress: Progress,
 ) -> Report:
@@ -45,7 +47,8 @@ def run_demo(
     ----------
     parameters : of the node
     domain_id : ROS domain to keep to
-    environment : what the report says about the machine, label → value
+    facts : what the report says about the machine, label → value
+    environment : variables for the processes that use ROS, such as a DDS profile
 
     Raises
     ------
@@ -67,12 +70,12 @@ def run_demo(
         progress(f"drawing {bag.name}")
         bag.write(path, lambda name=bag.name: progress(f"drawing {name}", 1))  # type: ignore[misc]
         progress(f"starting the node for {bag.name}")
-        run = _play(bag, path, recorded_path, log_folder / f"{bag.name}.log", parameters, domain_id, progress)
+        run = _play(bag, path, recorded_path, log_folder, parameters, domain_id, environment, progress)
         reports.append(_score(bag, path, recorded_path, run, progress))
     report = Report(
         title="stereo_dp_ros: what the node made of two bags",
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        environment={**environment, **_node_facts(reports)},
+        environment={**facts, **_node_facts(reports)},
         bags=reports,
     )
     progress("writing the report")
@@ -85,14 +88,17 @@ def _play(
     bag: DemoBag,
     path: Path,
     recorded_path: Path,
-    log_path: Path,
+    log_folder: Path,
     parameters: Mapping[str, object],
     domain_id: int,
+    environment: Mapping[str, str],
     progress: Progress,
 ) -> LiveRun:
     stage = f"playing {bag.name}"
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain_id)}
-    with NodeProcess(node_command(NAMESPACE, parameters), environment, log_path) as node:
+    variables = {"ROS_LOG_DIR": str(log_folder / "ros"), **environment}
+    node_environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(domain_id)}
+    command = node_command(NAMESPACE, parameters)
+    with NodeProcess(command, node_environment, log_folder / f"{bag.name}.log") as node:
         return run_live(
             path,
             TOPICS,
@@ -100,6 +106,7 @@ def _play(
             node,
             namespace=NAMESPACE,
             domain_id=domain_id,
+            environment=variables,
             on_progress=lambda _: progress(stage, 1),
         )
 
@@ -121,6 +128,7 @@ def _score(bag: DemoBag, path: Path, recorded_path: Path, run: LiveRun, progress
         count=count_pairs(run),
         latency=latency(run),
         evaluation=evaluation,
+        bad_2_limit_percent=_BAD_2_LIMIT_PERCENT,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from stereo_dp_ros.core.errors import StereoDpError
@@ -138,6 +138,7 @@ def run_live(
     *,
     namespace: str,
     domain_id: int,
+    environment: Mapping[str, str] = MappingProxyType({}),
     rate: float = 1.0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> LiveRun:
@@ -147,6 +148,7 @@ def run_live(
     ----------
     recorded_path : bag to write
     namespace : of the node, such as ``/stereo``; its outputs are OUTPUTS in there
+    environment : variables to set for the player and the recorder, such as a DDS profile
     rate : 1 is the bag's own speed
     on_progress : called with the number of pairs played
 
@@ -158,8 +160,10 @@ def run_live(
     outputs = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
     run = LiveRun()
     with (
-        _Child("record", recorded_path, {**outputs, _DIAGNOSTICS_TOPIC: DIAGNOSTICS}, domain_id) as recorder,
-        _Child("play", bag_path, topics, rate, domain_id) as player,
+        _Child(
+            "record", environment, recorded_path, {**outputs, _DIAGNOSTICS_TOPIC: DIAGNOSTICS}, domain_id
+        ) as recorder,
+        _Child("play", environment, bag_path, topics, rate, domain_id) as player,
     ):
         _wait_ready(recorder, node, f"does not publish {', '.join(outputs)}")
         _wait_ready(player, node, f"does not subscribe to {', '.join(topics.inputs)}")
@@ -179,10 +183,12 @@ def run_live(
 class _Child:
     """One of dds.py's functions in a process of its own, at the other end of a pipe."""
 
-    def __init__(self, name: str, *arguments: Any) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_child, args=(name, theirs, *arguments), name=name, daemon=True)
+        self.process = context.Process(
+            target=_child, args=(name, dict(environment), theirs, *arguments), name=name, daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -209,7 +215,8 @@ class _Child:
         return kind, value
 
 
-def _child(name: str, pipe: Connection, *arguments: Any) -> None:
+def _child(name: str, environment: Mapping[str, str], pipe: Connection, *arguments: Any) -> None:
+    os.environ.update(environment)  # before the middleware is loaded
     from stereo_dp_ros.replay import dds  # only here, for it needs rclpy
 
     run: Callable[..., None] = dds.play if name == "play" else dds.record

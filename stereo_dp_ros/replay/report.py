@@ -21,7 +21,10 @@ _NODE_KEYS = ("model", "backend", "precision", "device", "synchronizer", "image 
 
 @dataclass(frozen=True)
 class BagReport:
-    """One bag that was played: what was measured and found."""
+    """One bag that was played: what was measured and found.
+
+    `bad_2_limit_percent` is what bad-2.0 must stay under for the disparity to be that of the scene; None asks nothing.
+    """
 
     name: str
     title: str
@@ -33,12 +36,20 @@ class BagReport:
     count: PairCount
     latency: Latency | None
     evaluation: Evaluation
+    bad_2_limit_percent: float | None = None
 
     @property
     def checks(self) -> list[Check]:
         """Everything that had to hold."""
         ended = Check("the node ended cleanly", self.run.exit_code == 0, f"exit code {self.run.exit_code}")
-        return [self.count.check(), *self.evaluation.checks, ended]
+        return [self.count.check(), *self.evaluation.checks, *self._accuracy_checks(), ended]
+
+    def _accuracy_checks(self) -> list[Check]:
+        metrics, limit = self.evaluation.metrics, self.bad_2_limit_percent
+        if limit is None or metrics is None:
+            return []
+        line = f"bad-2.0 is {metrics['bad_2']:.1f} %, expected less than {limit:g} %"
+        return [Check("the disparity is that of the scene", metrics["bad_2"] < limit, line)]
 
     @property
     def passed(self) -> bool:

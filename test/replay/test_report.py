@@ -137,6 +137,13 @@ def test_failed_checks_are_told_everywhere(report: Report, tmp_path: Path) -> No
     assert not replace(report, bags=[]).passed
 
 
+def test_disparity_that_is_not_the_scenes_fails_where_a_limit_is_set(report: Report) -> None:
+    for limit, passed in ((12.6, True), (12.5, False)):
+        bag = replace(report.bags[0], bad_2_limit_percent=limit)
+        assert bag.passed is passed
+        assert f"bad-2.0 is 12.5 %, expected less than {limit:g} %" in [check.detail for check in bag.checks]
+
+
 def test_node_that_did_not_end_cleanly_fails(report: Report) -> None:
     report.bags[0].run.exit_code = -9
     assert report.failed_checks == ["made_up: the node ended cleanly: exit code -9"]
