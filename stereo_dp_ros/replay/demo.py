@@ -115,7 +115,9 @@ def _score(bag: DemoBag, path: Path, recorded_path: Path, run: LiveRun, progress
     stage = f"scoring {bag.name}"
     progress(stage)
     with BagReader(path) as source, BagReader(recorded_path) as recorded:
-        evaluation = evaluate(source, recorded, TOPICS, NAMESPACE, on_frame=lambda: progress(stage, 1))
+        evaluation = evaluate(
+            source, recorded, TOPICS, NAMESPACE, samples=bag.pictured, on_frame=lambda: progress(stage, 1)
+        )
     progress(stage, bag.frame_count - len(evaluation.frames))  # those that the node dropped
     return BagReport(
         name=bag.name,

@@ -41,7 +41,7 @@ MOTORCYCLE_CALIBRATION = StereoCalibration(
 
 @dataclass(frozen=True)
 class DemoBag:
-    """A bag that can be written: its frames come from `frames()`, `frame_count` of them at `rate_hz`."""
+    """A bag that can be written: `frame_count` frames of `frames()` at `rate_hz`; `pictured` of them are shown."""
 
     name: str
     title: str
@@ -50,6 +50,7 @@ class DemoBag:
     frame_count: int
     rate_hz: float
     frames: Callable[[], Iterator[StereoFrame]]
+    pictured: int = 3
 
     def write(self, path: Path, on_frame: Callable[[], object] = lambda: None) -> None:
         """Write the bag, replacing one that is there; `on_frame` is called after each frame."""
@@ -121,5 +122,6 @@ MOTORCYCLE = DemoBag(
     frame_count=30,
     rate_hz=10.0,
     frames=_motorcycle_frames,
+    pictured=1,
 )
 DEMO_BAGS = (COURTYARD, MOTORCYCLE)

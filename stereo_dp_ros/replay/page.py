@@ -191,13 +191,22 @@ def _frames(bag: BagReport) -> str:
             f'<figure><img src="{data_uri(picture)}" alt="{name}"><figcaption>{name}</figcaption></figure>'
             for name, picture in pictures
         )
-        rows.append(f'<div class="when">at {_seconds(bag, sample.stamp_ns):.1f} s</div>{figures}')
+        rows.append(f'<div class="when">{_caption(bag, sample)}</div>{figures}')
     scales = (
         _scale("disparity", f"{low_px:.0f} px", f"{high_px:.0f} px, near")
         + _scale("error", "0 px", f"≥ {ERROR_LIMIT_PX:g} px, gray: no ground truth")
         + _scale("confidence", "0", "1")
     )
     return f'<div class="card"><div class="frames">{"".join(rows)}</div><div class="scales">{scales}</div></div>'
+
+
+def _caption(bag: BagReport, sample: Sample) -> str:
+    """When the frame was, and its own figures."""
+    parts = [f"at {_seconds(bag, sample.stamp_ns):.1f} s"]
+    metrics = next((f.metrics for f in bag.evaluation.frames if f.stamp_ns == sample.stamp_ns), None)
+    if metrics is not None:
+        parts += [f"EPE {_figure(metrics['epe'], 2)} px", f"bad-2.0 {_figure(metrics['bad_2'], 1)} %"]
+    return " · ".join(parts)
 
 
 def _scale(name: str, low: str, high: str) -> str:

@@ -69,8 +69,8 @@ def view_cloud(
     focal_px: float,
     size_px: tuple[int, int],
     *,
-    yaw_deg: float = -22.0,
-    pitch_deg: float = 14.0,
+    yaw_deg: float = -15.0,
+    pitch_deg: float = 10.0,
 ) -> Image:
     """An organised cloud seen from beside and above its camera.
 
@@ -101,7 +101,7 @@ def view_cloud(
     seen = (points - pivot) @ _orbit(yaw_deg, pitch_deg).T + pivot + (0.0, 0.0, 0.12 * pivot[2])
     in_front = seen[:, 2] > 0.05 * pivot[2]
     seen, point_colors, side_m = seen[in_front], point_colors[in_front], side_m[in_front]
-    view_focal_px = focal_px * width / points_m.shape[1]
+    view_focal_px = focal_px * min(width / points_m.shape[1], height / points_m.shape[0])
     order = np.argsort(-seen[:, 2])  # what is drawn later covers what lies behind
     seen, point_colors, side_m = seen[order], point_colors[order], side_m[order]
     x = view_focal_px * seen[:, 0] / seen[:, 2] + width / 2

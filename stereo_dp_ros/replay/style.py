@@ -21,7 +21,8 @@ body {
   -webkit-text-size-adjust: 100%;
 }
 main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
-h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 10px; font-weight: 650; }
+h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 10px; font-weight: 650;
+  text-wrap: balance; }
 h2 { font-size: 22px; line-height: 1.25; letter-spacing: -.01em; margin: 0 0 4px; font-weight: 620; }
 h3 { font-size: 14px; margin: 0 0 10px; font-weight: 600; }
 p { margin: 0 0 12px; max-width: 72ch; }
@@ -43,6 +44,7 @@ th { color: var(--soft); font-weight: 500; font-size: 13px; vertical-align: bott
 th small { display: block; font-weight: 400; font-size: 12px; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
+td:first-child, th:first-child { position: sticky; left: 0; background: var(--card); }
 tbody tr { border-top: 1px solid var(--line); }
 .tiles { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 12px; margin: 18px 0; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 12px 16px; }
@@ -54,7 +56,7 @@ figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 8px; background: #12161c; }
 figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .cloud { margin: 18px 0; }
-.cloud img { border-radius: 12px; }
+.cloud img { border-radius: 12px; border: 1px solid var(--line); }
 .frames { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; }
 .frames .when { grid-column: 1 / -1; font-size: 13px; color: var(--soft); margin-top: 8px; }
 .scales { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; font-size: 12px; color: var(--soft); }
