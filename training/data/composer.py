@@ -15,7 +15,7 @@ from training.data.solids import add_solid
 from training.data.surface import Surface
 from training.data.textures import TextureLibrary
 
-__all__ = ["FAMILIES", "compose"]
+__all__ = ["FAMILIES", "compose", "draw_range"]
 
 FAMILIES = {"photo": 0.28, "room": 0.40, "street": 0.14, "flying": 0.18}
 """Scene families and how often each is drawn."""
@@ -25,16 +25,11 @@ def compose(
     seed: int, width_px: int, height_px: int, disparity_px: tuple[float, float], library: TextureLibrary,
     family: str | None = None, vertical_error_px: float = 0.5,
 ) -> Scene:
-    """The scene of a seed.  Its largest disparity is drawn log-uniformly from ``disparity_px``.
-
-    A third of the scenes (most streets) reach down to almost zero disparity; in the others the farthest surface
-    keeps up to 0.7 of the largest one, as indoors.
-    """
+    """The scene of a seed, in a random family unless one is given; the range is `draw_range`'s."""
     rng = np.random.default_rng(seed)
-    high = log_uniform(rng, *disparity_px)
     name = family or str(rng.choice(list(FAMILIES), p=list(FAMILIES.values())))
-    far = rng.uniform(0.0, 0.06) if rng.random() < (0.8 if name == "street" else 0.3) else rng.uniform(0.06, 0.7)
-    draft = Draft(rng, library, width_px, height_px, max(0.25, far * high), high)
+    low, high = draw_range(rng, name, disparity_px)
+    draft = Draft(rng, library, width_px, height_px, low, high)
     {"photo": _photo, "room": _room, "street": _street, "flying": _flying}[name](draft)
     _cast_shadows(draft)
     _mirror(draft)
@@ -44,6 +39,18 @@ def compose(
         vertical_offset_px=float(rng.normal(0, vertical_error_px / 3)) * vertical,
         vertical_scale=float(rng.normal(0, vertical_error_px / 3)) * vertical / (2 * height_px),
     )
+
+
+def draw_range(rng: np.random.Generator, family: str, disparity_px: tuple[float, float]) -> tuple[float, float]:
+    """Smallest and largest disparity of a scene in px; the largest is log-uniform within ``disparity_px``.
+
+    A third of the scenes (most streets) reach down to almost zero disparity; in the others the farthest surface
+    keeps up to 0.7 of the largest one, as indoors.
+    """
+    high = log_uniform(rng, *disparity_px)
+    open_air = rng.random() < (0.8 if family == "street" else 0.3)
+    far = rng.uniform(0.0, 0.06) if open_air else rng.uniform(0.06, 0.7)
+    return max(0.25, float(far) * high), high
 
 
 def _photo(draft: Draft) -> None:
@@ -67,9 +74,9 @@ def _room(draft: Draft) -> None:
             _side_wall(draft, camera, wall, side)
     floor = _floor(draft, camera, plain=0.45)
     if floor is not None:
-        _furnish(draft, camera, floor, yaw, int(rng.integers(2, 9)))
+        _furnish(draft, camera, floor, yaw, int(rng.integers(3, 13)))
         _stand(draft, floor, int(rng.integers(0, 7)))
-    add_clutter(draft, int(rng.integers(2, 16)), (0.05, 1.0), (14, 0.5 * draft.width))
+    add_clutter(draft, int(rng.integers(0, 13)), (0.05, 1.0), (10, 0.35 * draft.width))
 
 
 def _street(draft: Draft) -> None:

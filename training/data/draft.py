@@ -90,8 +90,14 @@ class Draft:
         """Disparity at a fraction of the scene's range."""
         return self.low + depth * (self.high - self.low)
 
-    def add(self, surface: Surface, box: Box, paint: Paint, shape: Shape | None = None, *, fit: bool = True) -> None:
-        """Put a layer in, cut to what can be seen; ``fit`` bends its disparities into the scene's range."""
+    def add(
+        self, surface: Surface, box: Box, paint: Paint, shape: Shape | None = None, *, fit: bool = True,
+        detail: float = 1.0,
+    ) -> None:
+        """Put a layer in, cut to what can be seen.
+
+        ``fit`` brings its disparities into the scene's range; ``detail`` multiplies the raster's resolution.
+        """
         full = self.full
         x0, y0, x1, y1 = box
         box = float(max(x0, full[0])), float(max(y0, full[1])), float(min(x1, full[2])), float(min(y1, full[3]))
@@ -100,7 +106,7 @@ class Draft:
         if fit:
             surface = surface.fitted(box, self.low, self.high)
         fine = shape is not None and (box[2] - box[0]) * (box[3] - box[1]) < 120 * 120
-        self.layers.append(Layer(surface, box, paint, shape or Shape(), 2.0 if fine else 1.5))
+        self.layers.append(Layer(surface, box, paint, shape or Shape(), (2.0 if fine else 1.5) * detail))
 
     def colour(self) -> tuple[float, float, float]:
         """A colour near one of the scene's palette."""

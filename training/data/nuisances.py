@@ -33,7 +33,7 @@ def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generato
     """Two uint8 (H, W, 3) views through one random pair of cameras, and in a quarter of cases without colour."""
     if rng.random() < 0.08:  # some pairs are clean
         return left, right
-    cameras = _camera_pair(rng)
+    cameras = _camera_pair(rng, float(left[::8, ::8].mean()))
     if rng.random() < 0.25:
         left, right = (cv2.cvtColor(cv2.cvtColor(v, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for v in (left, right))
         gray = True
@@ -49,8 +49,10 @@ def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generato
     return views[0], views[1]
 
 
-def _camera_pair(rng: np.random.Generator) -> list[_Camera]:
-    exposure = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.05, 3))
+def _camera_pair(rng: np.random.Generator, brightness: float) -> list[_Camera]:
+    # automatic exposure gets part of the way to a middling picture
+    exposure = (rng.uniform(70, 150) / max(brightness, 8.0)) ** rng.uniform(0.2, 0.8) * np.exp(rng.normal(0, 0.1))
+    exposure = exposure * np.exp(rng.normal(0, 0.05, 3))
     gamma = np.exp(rng.normal(0, 0.18))
     blur = abs(rng.normal(0, 0.45)) if rng.random() < 0.6 else 0.0
     noise = np.exp(rng.uniform(np.log(0.3), np.log(6.0)))

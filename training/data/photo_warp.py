@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from training.data.paint import bake
 from training.data.scene import Layer, Paint, Shape
 from training.data.surface import Box, Surface
 from training.data.textures import TextureLibrary
@@ -36,10 +37,8 @@ def photo_layers(
     continuous across many picture edges and jumps at others.  Disparity tends to grow towards the bottom.
     """
     source, seed = library.draw(rng, photo=True), int(rng.integers(2**31))
-    size = int((full[2] - full[0]) / _CELL_PX), int((full[3] - full[1]) / _CELL_PX)
-    small = cv2.resize(library.load(source, seed)[0][0], size, interpolation=cv2.INTER_AREA)
-    if small.ndim == 2:
-        small = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
+    photo = Paint(source, seed, frame=_frame(rng, library.load(source, seed)[0][0].shape, full), shade=0.0)
+    small = bake(Layer(Surface(low_px), full, photo, texels_per_px=1 / _CELL_PX), library).rgba[..., :3].copy()
     fine = segment(small, int(np.exp(rng.uniform(np.log(12), np.log(90)))), rng)
     coarse = segment(small, int(rng.integers(2, 9)), rng)
     relief = _group_surfaces(rng, int(coarse.max()) + 1, full, low_px, high_px)
@@ -56,9 +55,22 @@ def photo_layers(
         surface = relief[group]
         if rng.random() < loose:
             surface = _stepped(rng, surface, box, high_px - low_px)
-        paint = Paint(source, seed, frame=full, shade=0.0)
-        layers.append(Layer(surface.fitted(box, low_px, high_px), box, paint, Shape(bitmap=bitmap)))
+        layers.append(Layer(surface.fitted(box, low_px, high_px), box, photo, Shape(bitmap=bitmap)))
     return layers
+
+
+def _frame(rng: np.random.Generator, shape: tuple[int, ...], full: Box) -> Box:
+    """Where the whole photograph would lie: it covers the picture in nearly its own proportions, maybe mirrored."""
+    width, height = full[2] - full[0], full[3] - full[1]
+    zoom = rng.uniform(1.0, 1.4)
+    frame_width = width * zoom
+    frame_height = max(height, frame_width * shape[0] / shape[1] * rng.uniform(0.8, 1.2))
+    x0 = full[0] - rng.uniform(0, frame_width - width)
+    y0 = full[1] - rng.uniform(0, frame_height - height)
+    x1 = x0 + frame_width
+    if rng.random() < 0.5:
+        x0, x1 = x1, x0
+    return float(x0), float(y0), float(x1), float(y0 + frame_height)
 
 
 def _group_surfaces(rng: np.random.Generator, count: int, full: Box, low: float, high: float) -> list[Surface]:

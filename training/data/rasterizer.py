@@ -230,6 +230,8 @@ def resolve(buffer: np.ndarray, lattice: Lattice) -> np.ndarray:
 def occlusion_mask(left: ViewBuffers, right: ViewBuffers, lattice: Lattice, scene: Scene) -> np.ndarray:
     """True where a left pixel's match shows another surface in front of it, or lies outside the right view.
 
+    A face so steep that the right view sees its back (dd/dx > 1) is hidden too.
+
     The right view is read at its nearest sample: at half-pixel sampling a silhouette is exact to 1/4 px.  A
     surface less than 1/4 px nearer does not count: that is a crease, or a sheet lying on another.
     """
@@ -244,4 +246,5 @@ def occlusion_mask(left: ViewBuffers, right: ViewBuffers, lattice: Lattice, scen
     height, width = lattice.shape
     at = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
     covered = (right.index[at] != index) & (right.disparity_px[at] > disparity + OCCLUDER_MARGIN_PX)
-    return outside | covered
+    turned = np.array([layer.surface.a > 1 for layer in scene.layers])
+    return outside | covered | turned[index]

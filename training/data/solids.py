@@ -9,10 +9,13 @@ import numpy as np
 from training.data import shapes
 from training.data.draft import Camera, Draft, log_uniform
 from training.data.scene import Paint
+from training.data.surface import Surface
 
 __all__ = ["SOLIDS", "add_cuboid", "add_post", "add_solid"]
 
-SOLIDS = {"cuboid": 0.4, "table": 0.13, "chair": 0.15, "shelf": 0.14, "sign": 0.08, "stack": 0.1}
+SOLIDS = {
+    "cuboid": 0.26, "table": 0.12, "chair": 0.14, "shelf": 0.14, "sign": 0.07, "stack": 0.09, "can": 0.12, "ball": 0.06,
+}
 """Kinds of solids and how often each is drawn."""
 
 _FACES = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
@@ -45,12 +48,14 @@ def _add_projected(
     if x1 < full[0] or x0 > full[2] or y1 < full[1] or y0 > full[3]:
         return
     surface = camera.plane(normal, offset)
-    if abs(1.0 - surface.a) < _MIN_ASPECT or abs(surface.a) > 20:
+    steep = float(np.hypot(surface.a, surface.b))
+    # an outline is exact to about half a texel, over which a steep face must not leave the scene's range
+    if abs(1.0 - surface.a) < _MIN_ASPECT or steep > 4.0 or high + 0.5 * steep > draft.high:
         return
     shape = shapes.quad([(float(x), float(y)) for x, y in position])
     perspective = (x1 - x0) * (y1 - y0) > 100 * 100 and high > 1.25 * low
     box = x0 - 1, y0 - 1, x1 + 1, y1 + 1
-    draft.add(surface, box, replace(paint, perspective=perspective), shape, fit=False)
+    draft.add(surface, box, replace(paint, perspective=perspective), shape, fit=False, detail=max(1.0, steep))
 
 
 def add_cuboid(
@@ -84,6 +89,9 @@ def add_solid(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: 
     """A random thing about ``size`` world units large standing at ``foot``."""
     rng = draft.rng
     kind = kind or str(rng.choice(list(SOLIDS), p=list(SOLIDS.values())))
+    if kind in ("can", "ball"):
+        {"can": _can, "ball": _ball}[kind](draft, camera, foot, size)
+        return
     {"cuboid": _cuboid, "table": _table, "chair": _chair, "shelf": _shelf, "sign": _sign, "stack": _stack}[kind](
         draft, camera, foot, size, yaw
     )
@@ -175,3 +183,49 @@ def _sign(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: floa
     add_post(draft, camera, foot, foot - (0, pole, 0), size * rng.uniform(0.015, 0.08), draft.paint(plain=0.8))
     w, h = size * rng.uniform(0.2, 0.8), size * rng.uniform(0.2, 0.6)
     add_cuboid(draft, camera, foot - (0, pole, 0), (w, h, 0.05 * size), yaw, draft.paint(plain=0.2))
+
+
+def _can(draft: Draft, camera: Camera, foot: np.ndarray, size: float) -> None:
+    """An upright round body, straight or tapering: cans, pots, trunks, columns, lampshades."""
+    rng = draft.rng
+    height, radius = size * rng.uniform(0.4, 1.3), size * log_uniform(rng, 0.03, 0.4)
+    taper = rng.choice([1.0, 1.0, rng.uniform(0.4, 1.3)])
+    ends, disparity = camera.project(np.array([foot, foot - (0, height, 0)]))
+    if disparity.min() < draft.low or disparity.max() > 0.95 * draft.high or abs(ends[0, 1] - ends[1, 1]) < 4:
+        return
+    scale = camera.focal_px / camera.reach * disparity  # px per world unit at the foot and at the top
+    half = np.array([radius, radius * taper]) * scale
+    drop = abs(float(camera.rotation[2, 1]))  # how far the round ends are seen from above
+    t = np.linspace(0, np.pi, 20)
+    bottom = ends[0] + half[0] * np.stack([np.cos(t), drop * np.sin(t)], 1)
+    top = ends[1] + half[1] * np.stack([np.cos(t), drop * np.sin(t)], 1)[::-1]
+    shape = shapes.quad([(float(x), float(y)) for x, y in np.concatenate([bottom, top])])
+    middle, across = disparity.mean(), half.mean()
+    bulge = _bulge(float(middle), radius * float(scale.mean()) / camera.focal_px)
+    rise = (disparity[1] - disparity[0]) / (ends[1, 1] - ends[0, 1])
+    body = Surface(middle + bulge, 0.0, rise, -bulge / across**2, x0=ends[:, 0].mean(), y0=ends[:, 1].mean())
+    paint = draft.paint(plain=0.45)
+    draft.add(body, shapes.bounds(shape), paint, shape)
+    turn = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+    rim = foot - (0, height, 0) + radius * taper * np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1)
+    add_face(draft, camera, rim, draft.paint(plain=0.6))
+
+
+def _bulge(disparity: float, angle: float) -> float:
+    """How much nearer in px the front of a round body is than its axis; ``angle`` is radius over distance."""
+    return disparity * angle / max(1.0 - angle, 0.3)
+
+
+def _ball(draft: Draft, camera: Camera, foot: np.ndarray, size: float) -> None:
+    rng = draft.rng
+    radius = size * log_uniform(rng, 0.1, 0.45)
+    (centre,), (disparity,) = camera.project((foot - (0, radius, 0))[None])
+    if not draft.low < disparity < 0.9 * draft.high:
+        return
+    across = radius * camera.focal_px * disparity / camera.reach
+    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    shape = shapes.quad([(float(x), float(y)) for x, y in centre + across * np.stack([np.cos(t), np.sin(t)], 1)])
+    bulge = _bulge(float(disparity), across / camera.focal_px)
+    bend = -bulge / across**2
+    surface = Surface(disparity + bulge, 0.0, 0.0, bend, 0.0, bend, *centre)
+    draft.add(surface, shapes.bounds(shape), draft.paint(plain=0.45), shape)

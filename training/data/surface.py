@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in left-view pixels."""
 
 MAX_SLOPE = 0.6
-"""Largest |dd/dx|.  Below 1 the map left -> right is one to one, so no surface hides itself."""
+"""Largest |dd/dx| of a bent surface.  Below 1 the map left -> right is one to one, so it never hides itself."""
 
 
 @dataclass(frozen=True)

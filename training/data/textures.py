@@ -14,7 +14,7 @@ from stereo_dp_ros.core.errors import DataError
 
 __all__ = ["PATTERNS", "TextureLibrary", "smooth_noise"]
 
-PATTERNS = ("fractal", "stripes", "checker", "bricks", "dots", "text", "grain", "weave", "streaks")
+PATTERNS = ("fractal", "stripes", "checker", "bricks", "dots", "text", "grain", "weave", "streaks", "windows")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _PATTERN_SIZE = 384
 _PATTERN_VARIANTS = 48  # of each pattern, before colouring
@@ -218,7 +218,24 @@ def _text(rng: np.random.Generator, size: int) -> np.ndarray:
     return page
 
 
+def _windows(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A front with rows of windows."""
+    wall = 0.75 + rng.uniform(0, 0.3) * (_fractal(rng, size) - 0.5)
+    width, height = rng.uniform(14, 60), rng.uniform(18, 70)
+    inner_x, inner_y = width * rng.uniform(0.3, 0.7), height * rng.uniform(0.4, 0.75)
+    for y in np.arange(rng.uniform(0, height), size - inner_y, height):
+        for x in np.arange(rng.uniform(0, 4), size - inner_x, width):
+            tone = rng.uniform(0.0, 0.45)
+            corner, end = (int(x), int(y)), (int(x + inner_x), int(y + inner_y))
+            cv2.rectangle(wall, corner, end, tone, cv2.FILLED, cv2.LINE_AA)
+            cv2.rectangle(wall, corner, end, 1.0, 1, cv2.LINE_AA)
+            middle = int(x + inner_x / 2)
+            cv2.line(wall, (middle, corner[1]), (middle, end[1]), 0.9, 1, cv2.LINE_AA)
+    return wall
+
+
 _PATTERN_FIELDS = {
     "fractal": _fractal, "stripes": _stripes, "checker": _checker, "bricks": _bricks, "dots": _dots,
     "text": _text, "grain": _grain, "weave": _weave, "streaks": _streaks,
+    "windows": _windows,
 }
