@@ -20,6 +20,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from skimage.data import stereo_motorcycle
 from stereo_msgs.msg import DisparityImage
 
+from stereo_dp_ros.ros.dds_profile import dds_environment
+
 # Calibration of skimage.data.stereo_motorcycle, from its docstring.
 FOCAL_PX = 994.978
 CX_LEFT_PX = 311.193
@@ -29,7 +31,7 @@ BASELINE_M = 0.193001
 
 FRAME = "left_optical"
 STAMP = (1_700_000_000, 123_456_789)
-PERIOD_S = 0.5
+PERIOD_S = 1.0
 PATIENCE_S = 120.0
 
 
@@ -46,7 +48,7 @@ class Camera(Node):
             ("left/image_rect", image(left)),
             ("right/image_rect", image(right)),
         ]
-        self._senders = {topic: self.create_publisher(type(msg), topic, 1) for topic, msg in self._messages}
+        self._senders = {topic: self.create_publisher(type(msg), topic, 10) for topic, msg in self._messages}
         for topic, kind in (
             ("disparity", DisparityImage),
             ("depth/image_rect", Image),
@@ -133,6 +135,7 @@ def check(answers: dict[str, DisparityImage | Image | PointCloud2], truth_px: ND
 def main() -> int:
     node_path, parameters_path = sys.argv[1:]
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
+    os.environ.update(dds_environment())  # as the launch file does, for camera and node
     left, right, truth_px = stereo_motorcycle()
     rclpy.init()
     camera = Camera(left, right)
