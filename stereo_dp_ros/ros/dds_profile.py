@@ -1,12 +1,15 @@
 """A Fast DDS profile whose shared memory holds whole images, chosen by what /dev/shm has free.
 
 With the default segment of 512 kB an image of 640x480 in colour does not fit and travels in fragments, many of which a
-best-effort subscription loses. It is the sender's segment that counts, so the camera's process needs the profile too.
+best-effort subscription loses. It is the sender's segment that counts, so the camera's process needs the profile too;
+for a shell, ``python3 -m stereo_dp_ros.ros.dds_profile`` prints the variables to set.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,8 +88,8 @@ def dds_environment(
 ) -> dict[str, str]:
     """Write the profile and return the variables that make a ROS process use it.
 
-    Empty where the user has chosen a transport or another middleware, and where shared memory is too small: Fast DDS'
-    own default is then left alone.
+    Empty where the user has chosen a transport or another middleware, where shared memory is too small, and where the
+    profile cannot be written: Fast DDS' own default is then left alone.
 
     Parameters
     ----------
@@ -106,7 +109,10 @@ def dds_environment(
     size = segment_bytes(free_shared_memory_bytes() if free_bytes is None else free_bytes)
     if size == 0:
         return {}
-    path = _write(profile_xml(size), size, Path(tempfile.gettempdir() if folder is None else folder))
+    try:
+        path = _write(profile_xml(size), size, Path(tempfile.gettempdir() if folder is None else folder))
+    except OSError:  # nowhere to write: no reason not to start
+        return {}
     # Fast DDS 2 reads the first name, Fast DDS 3 the second.
     return {"FASTRTPS_DEFAULT_PROFILES_FILE": str(path), "FASTDDS_DEFAULT_PROFILES_FILE": str(path)}
 
@@ -116,7 +122,13 @@ def _write(xml: str, size: int, folder: Path) -> Path:
     path = folder / f"stereo_dp_ros-{os.getuid()}-shm{size // MIB}.xml"
     if path.is_file() and path.read_text(encoding="utf-8") == xml:
         return path
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
-        file.write(xml)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        written = Path(scratch) / path.name
+        written.write_text(xml, encoding="utf-8")
+        os.replace(written, path)
     return path
+
+
+if __name__ == "__main__":
+    for name, value in dds_environment().items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")

@@ -94,10 +94,10 @@ def _spin_until(signals: _SignalPipe, node: StereoNode) -> int:
     executor.wake()
     thread.join()
     ended = node.close()
-    if not ended:
-        os._exit(0)  # native code still runs in the inference thread; tearing down under it may crash
     node.destroy_node()
     rclpy.shutdown()
+    if not ended:
+        os._exit(0)  # native code still runs in the inference thread; the interpreter's end under it may crash
     late.cancel()
     return 0
 
