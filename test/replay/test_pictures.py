@@ -75,7 +75,7 @@ def test_nearer_points_cover_farther_ones_and_turn_against_them() -> None:
     )
     green = [np.argwhere((view == (0, 255, 0)).all(axis=-1)).mean(axis=0) for view in (straight, turned)]
     np.testing.assert_allclose(green[0], [59.5, 59.5], atol=1.5)
-    assert green[1][1] > 65  # the viewer went left: what is near moves right
+    assert green[1][1] > 61  # the viewer went left: what is near moves right
 
 
 def test_cloud_without_a_point_is_background() -> None:
