@@ -105,8 +105,10 @@ class Draft:
             return
         if fit:
             surface = surface.fitted(box, self.low, self.high)
-        fine = shape is not None and (box[2] - box[0]) * (box[3] - box[1]) < 120 * 120
-        self.layers.append(Layer(surface, box, paint, shape or Shape(), (2.0 if fine else 1.5) * detail))
+        area = (box[2] - box[0]) * (box[3] - box[1])
+        # finer where outlines matter more than the cost of the raster
+        texels_per_px = 2.0 if area < 120 * 120 else 1.25 if area > 0.4 * self.width * self.height else 1.5
+        self.layers.append(Layer(surface, box, paint, shape or Shape(), texels_per_px * detail))
 
     def colour(self) -> tuple[float, float, float]:
         """A colour near one of the scene's palette."""

@@ -39,7 +39,7 @@ def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generato
         gray = True
     else:
         gray = False
-    relight = rng.uniform(0.05, 0.5) if rng.random() < 0.2 else 0.0
+    relight = np.exp(rng.uniform(np.log(0.05), 0.0)) if rng.random() < 0.2 else 0.0
     views = []
     for view, camera in zip((left, right), cameras, strict=True):
         view = _light(view, camera, relight, rng)

@@ -236,15 +236,15 @@ def occlusion_mask(left: ViewBuffers, right: ViewBuffers, lattice: Lattice, scen
     surface less than 1/4 px nearer does not count: that is a crease, or a sheet lying on another.
     """
     disparity, index = lattice.centres(left.disparity_px), lattice.centres(left.index)
-    ss = lattice.supersampling
+    ss, (height, width) = lattice.supersampling, lattice.shape
     y = np.arange(scene.height_px, dtype=np.float32)[:, None]
     x_right = np.arange(scene.width_px, dtype=np.float32)[None, :] - disparity
     y_right = y - scene.vertical_offset_px - scene.vertical_scale * (y - scene.height_px / 2)
-    column = np.rint(x_right * ss).astype(np.int32) + lattice.offset
-    row = np.rint(y_right * ss).astype(np.int32) + lattice.offset
+    column = np.clip(np.rint(x_right * ss).astype(np.int32) + lattice.offset, 0, width - 1)
+    row = np.clip(np.rint(y_right * ss).astype(np.int32) + lattice.offset, 0, height - 1)
+    at = row * width + column
+    covered = right.disparity_px.ravel().take(at) > disparity + OCCLUDER_MARGIN_PX
+    covered &= right.index.ravel().take(at) != index
     outside = (x_right < -0.5) | (x_right > scene.width_px - 0.5)
-    height, width = lattice.shape
-    at = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
-    covered = (right.index[at] != index) & (right.disparity_px[at] > disparity + OCCLUDER_MARGIN_PX)
     turned = np.array([layer.surface.a > 1 for layer in scene.layers])
     return outside | covered | turned[index]
