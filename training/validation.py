@@ -20,8 +20,8 @@ VALIDATION_CONFIG = SceneConfig(width_px=640, height_px=384, max_disparity_px=(1
 
 
 @lru_cache(maxsize=1)
-def _render(seed: int) -> StereoSample:
-    return render_sample(seed, VALIDATION_CONFIG)
+def _render(seed: int, config: SceneConfig) -> StereoSample:
+    return render_sample(seed, config)
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,19 @@ class ProceduralPair(PairFolder):
     """A scene of the generator where a folder is expected; rendered when it is asked for."""
 
     seed: int
+    config: SceneConfig = VALIDATION_CONFIG
 
     def images(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Left and right, uint8 (H, W, 3) RGB."""
-        sample = _render(self.seed)
+        sample = _render(self.seed, self.config)
         return sample.left, sample.right
 
     def ground_truth_px(self) -> NDArray[np.float32]:
         """Left disparity, float32 (H, W) in px; every pixel has one."""
-        return np.asarray(_render(self.seed).disparity_px, np.float32)
+        return np.asarray(_render(self.seed, self.config).disparity_px, np.float32)
 
 
-def validation_pairs(count: int) -> list[PairFolder]:
-    """The first `count` validation scenes, set `procedural`, 640×384."""
+def validation_pairs(count: int, config: SceneConfig = VALIDATION_CONFIG) -> list[PairFolder]:
+    """The first `count` validation scenes, set `procedural`; by default 640×384."""
     seeds = range(VALIDATION_SEED, VALIDATION_SEED + count)
-    return [ProceduralPair("procedural", str(seed), Path(f"seed {seed}"), seed) for seed in seeds]
+    return [ProceduralPair("procedural", str(seed), Path(f"seed {seed}"), seed, config) for seed in seeds]

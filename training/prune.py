@@ -1,0 +1,205 @@
+"""Structured pruning over torch-pruning's dependency graph (DepGraph, Fang et al., CVPR 2023).
+
+A group is every layer whose channels must go together. A channel's importance is Σ‖w‖₂ over the slices of the group's
+convolution weights that belong to it (the library's own sums squares, averages, normalises and counts batch norms).
+Every group loses the same share of its *original* channels at a step, so that a step needs nothing but the network and
+can be made in another process.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+
+from stereo_dp_ros.networks import build_network, describe_network
+from stereo_dp_ros.networks.channels import channel_table
+from training.errors import TrainingError
+
+__all__ = ["PORTS", "Ports", "PruneConfig", "channel_importance", "original_channels", "prune_step"]
+
+Convolution = (nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """How a network is cut.
+
+    Attributes
+    ----------
+    steps
+        Number of steps.
+    fraction
+        Share of the original channels that each of them takes.
+    round_to
+        Channels that stay are rounded to a multiple of this, for the sake of vector units.
+    """
+
+    steps: int = 5
+    fraction: float = 0.1
+    round_to: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or not 0 < self.fraction * max(1, self.steps) < 1 or self.round_to < 1:
+            raise TrainingError(
+                f"prune: {self.steps} steps of {self.fraction} rounded to {self.round_to}; expected less than all"
+                " channels and a multiple of at least 1"
+            )
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Layers of a network whose output channels are more than channels; patterns of their names.
+
+    Attributes
+    ----------
+    fixed
+        Each output channel stands for a disparity, a sub-voxel or a neighbour: none goes.
+    correlated
+        The outputs meet nothing but each other in inner products: they go without touching another layer, the same
+        number from each of so many groups (a number, or the config field that has it).
+    """
+
+    fixed: tuple[str, ...]
+    correlated: tuple[tuple[str, int | str], ...] = ()
+
+
+PORTS = {
+    "dtpnet": Ports(
+        fixed=(
+            "regression.heads.*",
+            "regression.hourglasses.*.up2.0",
+            "regression.hourglasses.*.skip2.0",
+            "cost.layers.2.3.0",  # channel to disparity
+            "cost.reduce.[0-9]",  # interlaced: channels of both views are counted off in eights
+            "cost.leave.0",
+        )
+    ),
+    "corr": Ports(
+        fixed=("mask.1", "aggregation.leave"),
+        correlated=(("match4", 1), ("match8", "coarse_groups")),
+    ),
+}
+"""By network type. Not `psmnet`: it is there to teach."""
+
+
+def original_channels(network: nn.Module) -> dict[str, list[int]]:
+    """Channel table of the network as its config has it, before any pruning."""
+    description = describe_network(network)
+    return channel_table(build_network({"type": description["type"], "config": description["config"]}))
+
+
+def prune_step(network: nn.Module, step: int, config: PruneConfig) -> dict[str, list[int]]:
+    """Cut `network` in place down to what step `step` (1 … steps) leaves; returns its new channel table.
+
+    Raises
+    ------
+    TrainingError
+        If there is no table of ports for the network's type, or the step is out of range.
+    """
+    if not 1 <= step <= config.steps:
+        raise TrainingError(f"pruning step is {step}; expected 1 to {config.steps}")
+    description = describe_network(network)
+    if description["type"] not in PORTS:
+        raise TrainingError(f"{description['type']} cannot be pruned; there are ports of: {', '.join(sorted(PORTS))}")
+    ports = PORTS[description["type"]]
+    original = original_channels(network)
+    keep = 1.0 - step * config.fraction
+    names = {module: name for name, module in network.named_modules()}
+    graph = _graph(network)
+    for root in _roots(network, graph, ports):
+        goal = _rounded(keep * original[names[root]][1], config.round_to)
+        if goal < root.out_channels:
+            order = channel_importance(_group(graph, root)).argsort()
+            doomed = order[: root.out_channels - goal].tolist()
+            graph.get_pruning_group(root, tp.prune_conv_out_channels, doomed).prune()
+    for name, groups in ports.correlated:
+        count = int(description["config"][groups]) if isinstance(groups, str) else groups
+        multiple = math.lcm(count, config.round_to)
+        _prune_correlated(network.get_submodule(name), count, _rounded(keep * original[name][1], multiple))
+    for parameter in network.parameters():
+        parameter.grad = None
+    return channel_table(network)
+
+
+@torch.no_grad()
+def channel_importance(group: Any) -> Tensor:
+    """Σ‖w‖₂ for each of the root's channels, over all weights of the group's convolutions that it owns.
+
+    `group` is a `torch_pruning` group over all channels of its root.
+    """
+    scores = torch.zeros(group[0].dep.layer.out_channels)
+    for item in group:
+        layer = item.dep.layer
+        if not isinstance(layer, Convolution):
+            continue
+        outputs = item.dep.handler in (tp.prune_conv_out_channels, tp.prune_depthwise_conv_out_channels)
+        weight = layer.weight if outputs else layer.weight.transpose(0, 1)
+        norms = weight[item.idxs].flatten(1).norm(dim=1).float().cpu()
+        scores.index_add_(0, torch.tensor(item.root_idxs), norms)
+    return scores
+
+
+def _roots(network: nn.Module, graph: tp.DependencyGraph, ports: Ports) -> list[nn.Module]:
+    """One layer of each group without ports; not a depthwise one, so that a concatenation's parts stay apart."""
+    kept = (*ports.fixed, *(name for name, _ in ports.correlated))
+    fixed = {m for name, m in network.named_modules() if any(fnmatch(name, pattern) for pattern in kept)}
+    done = set(fixed)
+    roots = []
+    for module in network.modules():
+        if not isinstance(module, Convolution) or module in done or module.groups > 1:
+            continue
+        cut = {item.dep.layer for item in _group(graph, module) if item.dep.handler is tp.prune_conv_out_channels}
+        done |= cut
+        if not cut & fixed:
+            roots.append(module)
+    return roots
+
+
+def _group(graph: tp.DependencyGraph, root: nn.Module) -> Any:
+    return graph.get_pruning_group(root, tp.prune_conv_out_channels, list(range(root.out_channels)))
+
+
+def _graph(network: nn.Module) -> tp.DependencyGraph:
+    size = 2 * int(network.size_multiple)  # type: ignore[arg-type]
+    device = next(network.parameters()).device
+    image = torch.zeros(1, 3, size, size, device=device)
+    was_training = network.training
+    loose = [parameter for module in network.modules() for parameter in _loose_parameters(module)]
+    with torch.enable_grad():
+        graph = tp.DependencyGraph().build_dependency(
+            network.eval(),
+            (image, image),
+            forward_fn=lambda module, pair: module(*pair).disparity,
+            ignored_params=loose,
+            verbose=False,
+        )
+    network.train(was_training)
+    return graph
+
+
+def _loose_parameters(module: nn.Module) -> list[nn.Parameter]:
+    known = (*Convolution, nn.ConvTranspose3d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return [] if isinstance(module, known) else list(module.parameters(recurse=False))
+
+
+@torch.no_grad()
+def _prune_correlated(layer: nn.Conv2d, groups: int, goal: int) -> None:
+    if goal >= layer.out_channels:
+        return
+    norms = layer.weight.flatten(1).norm(dim=1).reshape(groups, -1)
+    kept = norms.argsort(dim=1, descending=True)[:, : goal // groups].sort(dim=1).values
+    rows = (kept + torch.arange(groups, device=kept.device)[:, None] * norms.shape[1]).flatten()
+    layer.weight = nn.Parameter(layer.weight[rows].clone())
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias[rows].clone())
+    layer.out_channels = len(rows)
+
+
+def _rounded(channels: float, multiple: int) -> int:
+    return max(multiple, math.floor(channels / multiple + 0.5) * multiple)
