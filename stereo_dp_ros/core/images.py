@@ -49,7 +49,8 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
 
 def read_disparity(path: str | Path) -> NDArray[np.float32]:
     """Disparity, float32 (H, W) in px with NaN for none, from a .png (uint16 × 256), .pfm or .npy file."""
-    if Path(path).suffix == ".npy":
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
         return _load_npy(path)
     array = _decode(path, cv2.IMREAD_UNCHANGED)
     if array.ndim != 2 or array.dtype not in (np.uint16, np.float32):
@@ -60,7 +61,7 @@ def read_disparity(path: str | Path) -> NDArray[np.float32]:
         disparity = array.astype(np.float32) / np.float32(_PNG_SCALE)
         disparity[array == 0] = np.nan
     else:
-        disparity = array.copy()
+        disparity = array * np.float32(_pfm_scale(path)) if suffix == ".pfm" else array.copy()
         disparity[~np.isfinite(disparity)] = np.nan
     return disparity
 
@@ -127,6 +128,13 @@ def _decode(path: str | Path, flags: int) -> NDArray[Any]:
     if image is None:
         raise ImageError(f"{path}: is no image that can be decoded, expected PNG, JPEG, PFM or the like")
     return image
+
+
+def _pfm_scale(path: str | Path) -> float:
+    """What OpenCV divided a PFM's values by: Middlebury and ETH3D keep pixels, whatever scale their header names."""
+    with Path(path).open("rb") as stream:
+        header = stream.read(128).split(maxsplit=4)
+    return abs(float(header[3]))
 
 
 def _encode(path: str | Path, image: NDArray[Any]) -> None:

@@ -32,6 +32,13 @@ def test_pfm_rows_go_from_the_bottom_up_as_the_format_says(tmp_path):
     np.testing.assert_array_equal(np.frombuffer(values, byte_order)[:3], DISPARITY[1])
 
 
+def test_pfm_values_are_pixels_whatever_the_scale_in_the_header(tmp_path):
+    path = tmp_path / "middlebury.pfm"
+    values = np.flipud(np.where(np.isnan(DISPARITY), np.float32(np.inf), DISPARITY)).astype("<f4")
+    path.write_bytes(b"Pf\n3 2\n-0.003922\n" + values.tobytes())
+    np.testing.assert_allclose(read_disparity(path), DISPARITY, rtol=1e-6)
+
+
 def test_png_stores_256ths_and_keeps_zero_apart_from_unknown(tmp_path):
     path = tmp_path / "d.png"
     write_disparity(path, DISPARITY)
