@@ -21,6 +21,7 @@ SOLIDS = {
 _FACES = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
 _CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-1.0, 0.0) for z in (-0.5, 0.5)])
 _AXES = ((0, -1), (0, 1), (1, -1), (1, 1), (2, -1), (2, 1))  # outward normals of the faces: axis, sign
+_MIN_SIZE_PX = 3.0
 _MIN_ASPECT = 0.04  # of 1 - a: how nearly edge-on to the right camera a face may be
 
 
@@ -66,7 +67,7 @@ def add_cuboid(
     turn = _turn(yaw)
     corners = _CORNERS * np.array(size) @ turn.T + foot
     position, disparity = camera.project(corners)
-    if disparity.min() <= 0 or disparity.max() > draft.high:
+    if disparity.min() <= 0 or disparity.max() > draft.high or np.ptp(position, axis=0).max() < _MIN_SIZE_PX:
         return
     baseline = camera.reach / camera.focal_px
     eyes = np.array([[0.0, 0.0, 0.0], camera.rotation[0] * baseline])
