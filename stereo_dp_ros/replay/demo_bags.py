@@ -10,7 +10,7 @@ import numpy as np
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.replay.bag import BagWriter, StereoTopics
-from stereo_dp_ros.replay.messages import camera_info_messages, disparity_message, image_message
+from stereo_dp_ros.replay.messages import camera_info_message, disparity_message, image_message, rectified_cameras
 from stereo_dp_ros.replay.scene import COURTYARD_CALIBRATION, Courtyard, StereoFrame
 
 __all__ = ["DEMO_BAGS", "NAMESPACE", "TOPICS", "DemoBag", "motorcycle", "write_pairs"]
@@ -71,12 +71,12 @@ def write_pairs(
     DataError
         The bag cannot be written.
     """
+    left_camera, right_camera = rectified_cameras(calibration)
     with BagWriter(path, overwrite=True, compress=True) as bag:
         for index, frame in enumerate(frames):
             stamp = _FIRST_STAMP_NS + round(index * 1e9 / rate_hz)
-            left_info, right_info = camera_info_messages(calibration, stamp, _FRAME_ID)
-            bag.write(TOPICS.left_info, left_info, stamp)
-            bag.write(TOPICS.right_info, right_info, stamp)
+            bag.write(TOPICS.left_info, camera_info_message(left_camera, stamp, _FRAME_ID), stamp)
+            bag.write(TOPICS.right_info, camera_info_message(right_camera, stamp, _FRAME_ID), stamp)
             bag.write(TOPICS.left_image, image_message(frame.left, "rgb8", stamp, _FRAME_ID), stamp)
             bag.write(TOPICS.right_image, image_message(frame.right, "rgb8", stamp, _FRAME_ID), stamp)
             if TOPICS.ground_truth is not None:

@@ -6,6 +6,7 @@ The readers take any object with the message's fields, so they serve rclpy's cla
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +26,8 @@ __all__ = [
     "DISPARITY",
     "IMAGE",
     "calibration_of",
-    "camera_info_messages",
+    "CameraParameters",
+    "camera_info_message",
     "cloud_message",
     "cloud_points",
     "color_pixels",
@@ -34,6 +36,7 @@ __all__ = [
     "float_pixels",
     "image_message",
     "raw_stamp_ns",
+    "rectified_cameras",
     "stamp_ns",
     "typestore",
 ]
@@ -87,10 +90,41 @@ def image_message(pixels: NDArray[Any], encoding: str, stamp: int, frame_id: str
     )
 
 
-def camera_info_messages(calibration: StereoCalibration, stamp: int, frame_id: str) -> tuple[Any, Any]:
-    """CameraInfo of the left and the right camera of a rectified pair; `stamp` in ns."""
-    left, right = (_camera_info(p, calibration, stamp, frame_id) for p in calibration.to_projections())
+@dataclass(frozen=True)
+class CameraParameters:
+    """What a CameraInfo says of one camera: K (3, 3), distortion D, rotation R (3, 3), projection P (3, 4)."""
+
+    width_px: int
+    height_px: int
+    k: NDArray[np.float64]
+    d: NDArray[np.float64]
+    r: NDArray[np.float64]
+    p: NDArray[np.float64]
+    distortion_model: str = "plumb_bob"
+
+
+def rectified_cameras(calibration: StereoCalibration) -> tuple[CameraParameters, CameraParameters]:
+    """Parameters of the left and the right camera of a rectified pair, without distortion."""
+    size = (calibration.width_px, calibration.height_px)
+    left, right = (CameraParameters(*size, p[:, :3], np.zeros(5), np.eye(3), p) for p in calibration.to_projections())
     return left, right
+
+
+def camera_info_message(camera: CameraParameters, stamp: int, frame_id: str) -> Any:
+    """A CameraInfo; `stamp` in ns."""
+    return _type(CAMERA_INFO)(
+        header=_header(stamp, frame_id),
+        height=camera.height_px,
+        width=camera.width_px,
+        distortion_model=camera.distortion_model,
+        d=np.asarray(camera.d, np.float64),
+        k=np.array(camera.k, np.float64).reshape(-1),
+        r=np.array(camera.r, np.float64).reshape(-1),
+        p=np.array(camera.p, np.float64).reshape(-1),
+        binning_x=0,
+        binning_y=0,
+        roi=_window(0, 0),
+    )
 
 
 def disparity_message(
@@ -249,20 +283,4 @@ def _header(stamp: int, frame_id: str) -> Any:
 def _window(width: int, height: int) -> Any:
     return _type("sensor_msgs/msg/RegionOfInterest")(
         x_offset=0, y_offset=0, height=height, width=width, do_rectify=False
-    )
-
-
-def _camera_info(projection: NDArray[np.float64], calibration: StereoCalibration, stamp: int, frame_id: str) -> Any:
-    return _type(CAMERA_INFO)(
-        header=_header(stamp, frame_id),
-        height=calibration.height_px,
-        width=calibration.width_px,
-        distortion_model="plumb_bob",
-        d=np.zeros(5),
-        k=np.ascontiguousarray(projection[:, :3]).reshape(-1),
-        r=np.eye(3).reshape(-1),
-        p=projection.reshape(-1),
-        binning_x=0,
-        binning_y=0,
-        roi=_window(0, 0),
     )

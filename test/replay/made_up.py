@@ -38,7 +38,7 @@ def write_source(path: Path, stamps: list[int], truth_px: np.ndarray | None = TR
     """A bag of pairs, with the same ground truth for each."""
     with BagWriter(path) as bag:
         for stamp in stamps:
-            infos = messages.camera_info_messages(CALIBRATION, stamp, FRAME)
+            infos = [messages.camera_info_message(c, stamp, FRAME) for c in messages.rectified_cameras(CALIBRATION)]
             bag.write(TOPICS.left_info, infos[0], stamp)
             bag.write(TOPICS.right_info, infos[1], stamp)
             for topic in (TOPICS.left_image, TOPICS.right_image):

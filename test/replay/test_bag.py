@@ -37,7 +37,7 @@ def _write(path: Path, **options: Any) -> Path:
 
 
 def _write_pair(bag: BagWriter, stamp: int) -> None:
-    infos = messages.camera_info_messages(CALIBRATION, stamp, "optical")
+    infos = [messages.camera_info_message(c, stamp, "optical") for c in messages.rectified_cameras(CALIBRATION)]
     bag.write(TOPICS.left_info, infos[0], stamp)
     bag.write(TOPICS.right_info, infos[1], stamp)
     bag.write(TOPICS.left_image, messages.image_message(PIXELS, "rgb8", stamp, "optical"), stamp)
@@ -85,7 +85,7 @@ def test_stamp_is_read_without_deserializing() -> None:
 
 
 def test_calibration_applies_region_and_binning() -> None:
-    left, right = messages.camera_info_messages(CALIBRATION, 0, "optical")
+    left, right = [messages.camera_info_message(c, 0, "optical") for c in messages.rectified_cameras(CALIBRATION)]
     for info in (left, right):
         info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 2, 1, 4, 2
         info.binning_x = info.binning_y = 2
@@ -137,7 +137,7 @@ def test_stereo_topics_are_found_by_type_and_name(tmp_path: Path) -> None:
     path = tmp_path / "bag"
     with BagWriter(path) as bag:
         _write_pair(bag, STAMP_NS)
-        infos = messages.camera_info_messages(CALIBRATION, STAMP_NS, "optical")
+        infos = [messages.camera_info_message(c, STAMP_NS, "optical") for c in messages.rectified_cameras(CALIBRATION)]
         for side, info in zip(("cam0", "cam1"), infos, strict=True):
             bag.write(f"/{side}/image_raw", messages.image_message(PIXELS, "rgb8", STAMP_NS, "f"), STAMP_NS)
             bag.write(f"/{side}/camera_info", info, STAMP_NS)
