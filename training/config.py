@@ -23,9 +23,11 @@ class DataConfig:
     Attributes
     ----------
     source
-        "procedural" (the scene generator).
+        "procedural" (the scene generator), or a data set in files (`training.sources.READERS`).
     scene
         Fields of the generator's `SceneConfig` that differ from its defaults.
+    root
+        Folder of a data set in files.
     crop_height_px, crop_width_px
         Size of a training sample, multiples of 32.
     workers
@@ -34,6 +36,7 @@ class DataConfig:
 
     source: str = "procedural"
     scene: dict[str, Any] = field(default_factory=dict)
+    root: str = ""
     crop_height_px: int = 256
     crop_width_px: int = 512
     workers: int = 2
@@ -106,6 +109,12 @@ def parse_config(cls: type[Any], values: Any, where: str = "") -> Any:
 def _parse_value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return parse_config(typing.cast(type, hint), value, f"{where}.")
+    inner = typing.get_args(hint)
+    if inner and dataclasses.is_dataclass(inner[-1]):
+        if isinstance(value, list) and typing.get_origin(hint) is list:
+            return [_parse_value(inner[-1], item, f"{where}[{i}]") for i, item in enumerate(value)]
+        if isinstance(value, dict) and typing.get_origin(hint) is dict:
+            return {name: _parse_value(inner[-1], item, f"{where}.{name}") for name, item in value.items()}
     if isinstance(hint, types.GenericAlias) or typing.get_origin(hint) is dict:
         hint = typing.get_origin(hint)
     if hint is float and type(value) is int:

@@ -21,15 +21,12 @@ from lightning_fabric import Fabric
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.pairs import find_pairs
-from training.config import DataConfig, load_config
-from training.data.dataset import VALIDATION_SEED, ProceduralScenes
-from training.data.procedural import SceneConfig
-from training.errors import TrainingError
+from training.config import load_config
 from training.evaluate import evaluate_pairs
-from training.loader import SceneSource
+from training.sources import build_scenes
 from training.trainer import Trainer
 
-__all__ = ["build_scenes", "main"]
+__all__ = ["StopRequest", "main"]
 
 
 class StopRequest:
@@ -45,20 +42,8 @@ class StopRequest:
         self.signalled = True
 
     def __call__(self) -> bool:
+        """Whether to end."""
         return self.signalled or (self.deadline is not None and time.monotonic() > self.deadline)
-
-
-def build_scenes(config: DataConfig) -> SceneSource:
-    """The source that a config names."""
-    if config.source != "procedural":
-        raise TrainingError(f"data.source is {config.source!r}; expected 'procedural'")
-    try:
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.scene.items()}
-        scene = SceneConfig(**fields)
-    except TypeError as error:
-        raise TrainingError(f"data.scene: {error}") from error
-    scenes: SceneSource = ProceduralScenes(scene, VALIDATION_SEED)
-    return scenes
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,7 +68,7 @@ def main() -> int:
         precision = cast(Any, config.precision)
         fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
         fabric.launch()
-        trainer = Trainer(config, build_scenes(config.data), arguments.out, fabric)
+        trainer = Trainer(config, build_scenes(config.data, config.seed), arguments.out, fabric)
         stop = StopRequest(arguments.max_minutes)
         trainer.run(stop, arguments.save_minutes, lambda t: _score(t, arguments.pairs))
     except StereoDpError as error:

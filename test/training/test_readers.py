@@ -1,184 +1,192 @@
-"""Readers of published data sets, on folders made up in their layouts and on real frames where those are present."""
-
 from __future__ import annotations
 
-import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("torch")
-
-from stereo_dp_ros.core.errors import DataError, ImageError  # noqa: E402
-from stereo_dp_ros.core.images import read_disparity, write_disparity, write_image  # noqa: E402
-from training.data import StereoPairs  # noqa: E402
-from training.data.readers import (  # noqa: E402
-    find_eth3d,
-    find_kitti2012,
-    find_kitti2015,
-    find_middlebury,
-    find_sceneflow,
-    read_pair,
-)
-
-PAIRS = Path(os.environ.get("STEREO_DP_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")) / "pairs"
-LEFT = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
-RIGHT = LEFT + 100
-TRUTH = np.array([[1.5, np.nan, 3, 4, 5]] * 4, np.float32)
-SEEN = np.array([[1.5, np.nan, np.nan, 4, 5]] * 4, np.float32)
+from stereo_dp_ros.core.errors import DataError, StereoDpError
+from stereo_dp_ros.core.images import read_disparity, read_image, write_disparity, write_image
+from training.config import DataConfig
+from training.data.eth3d import find_eth3d
+from training.data.files import FileScenes, StereoFiles
+from training.data.kitti import find_kitti2012, find_kitti2015
+from training.data.middlebury import find_middlebury
+from training.data.sceneflow import find_sceneflow
+from training.errors import TrainingError
+from training.sources import LaterScenes, build_scenes, held_out_pairs
 
 
-def _image(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, image)
-
-
-def _truth(path: Path, disparity: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_disparity(path, disparity)
-
-
-def _sceneflow(root: Path) -> None:
-    for name, folder in (
-        ("FlyingThings3D", "TRAIN/A/0000"), ("FlyingThings3D", "TEST/A/0000"),
-        ("Driving", "15mm_focallength/scene_backwards/fast"), ("Monkaa", "eating_x2"),
-    ):
-        _image(root / name / "frames_finalpass" / folder / "left" / "0006.png", LEFT)
-        _image(root / name / "frames_finalpass" / folder / "right" / "0006.png", RIGHT)
-        _truth(root / name / "disparity" / folder / "left" / "0006.pfm", TRUTH)
-
-
-def _kitti(root: Path, names: tuple[str, str, str, str]) -> None:
-    _image(root / "training" / names[0] / "000000_10.png", LEFT)
-    _image(root / "training" / names[0] / "000000_11.png", LEFT)  # the next frame has no ground truth
-    _image(root / "training" / names[1] / "000000_10.png", RIGHT)
-    _truth(root / "training" / names[2] / "000000_10.png", TRUTH)
-    _truth(root / "training" / names[3] / "000000_10.png", SEEN)
-
-
-def _scenes(images: Path, truth: Path) -> None:
-    _image(images / "Piano" / "im0.png", LEFT)
-    _image(images / "Piano" / "im1.png", RIGHT)
-    _truth(truth / "Piano" / "disp0GT.pfm", TRUTH)
-    _image(truth / "Piano" / "mask0nocc.png", np.where(np.isfinite(SEEN), 255, 128).astype(np.uint8))
-
-
-def test_sceneflow(tmp_path: Path) -> None:
-    _sceneflow(tmp_path)
-    pairs = find_sceneflow(tmp_path)
-    assert [p.left.relative_to(tmp_path).parts[0] for p in pairs] == ["FlyingThings3D", "Driving", "Monkaa"]
-    assert len(find_sceneflow(tmp_path, sets=("FlyingThings3D",), split="TEST")) == 1
-    sample = read_pair(pairs[0])
-    np.testing.assert_array_equal(sample.left, LEFT)
-    np.testing.assert_array_equal(sample.right, RIGHT)
-    np.testing.assert_array_equal(sample.disparity_px, TRUTH)
-    assert not sample.occluded.any()
-
-
-@pytest.mark.parametrize("case", ["kitti2012", "kitti2012 gray", "kitti2015", "middlebury", "eth3d"])
-def test_sets_that_tell_what_is_occluded(tmp_path: Path, case: str) -> None:
-    if case == "middlebury":
-        _scenes(tmp_path / "trainingQ", tmp_path / "trainingQ")
-        pairs = find_middlebury(tmp_path)
-    elif case == "eth3d":
-        _scenes(tmp_path / "two_view_training", tmp_path / "two_view_training_gt")
-        pairs = find_eth3d(tmp_path)
-    elif case == "kitti2015":
-        _kitti(tmp_path, ("image_2", "image_3", "disp_occ_0", "disp_noc_0"))
-        pairs = find_kitti2015(tmp_path)
+def put(pair: Path, left: Path, right: Path, labels: Path, mask: Path | None = None) -> None:
+    """The files of a real pair under other names."""
+    for path in (left, right, labels):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(pair / "im0.png", left)
+    shutil.copy(pair / "im1.png", right)
+    if labels.suffix == ".png":
+        shutil.copy(pair / "disp0.png", labels)
     else:
-        gray = case.endswith("gray")
-        names = ("image_0", "image_1") if gray else ("colored_0", "colored_1")
-        _kitti(tmp_path, (*names, "disp_occ", "disp_noc"))
-        pairs = find_kitti2012(tmp_path, colour=not gray)
-    assert len(pairs) == 1
-    sample = read_pair(pairs[0])
-    np.testing.assert_array_equal(sample.disparity_px, TRUTH)
-    np.testing.assert_array_equal(sample.occluded, [[False, False, True, False, False]] * 4)
-    tensors = StereoPairs(pairs)[0]
-    assert tensors["valid"].sum() == 16 and tensors["left"].shape == (3, 4, 5)
+        write_disparity(labels, read_disparity(pair / "disp0.png"))
+    if mask is not None:
+        truth = read_disparity(pair / "disp0.png")
+        seen = np.full(truth.shape, 255, np.uint8)
+        if (pair / "nocc0.png").exists():
+            seen = np.where(read_image(pair / "nocc0.png") == 255, 255, 128).astype(np.uint8)
+        write_image(mask, np.where(np.isfinite(truth), seen, 0).astype(np.uint8))
 
 
-def test_missing_folders_are_listed_with_the_layout(tmp_path: Path) -> None:
-    (tmp_path / "training" / "image_2").mkdir(parents=True)
-    with pytest.raises(DataError) as caught:
-        find_kitti2015(tmp_path)
-    message = str(caught.value)
-    for name in ("image_3", "disp_occ_0", "disp_noc_0", "expected training/{image_2,image_3,"):
-        assert name in message
-    assert f"{tmp_path}/training/image_2," not in message
+def sceneflow(pair: Path, root: Path) -> None:
+    for place in ("FlyingThings3D/{}/TRAIN/A/0000", "FlyingThings3D/{}/TEST/B/0001"):
+        images, labels = root / place.format("frames_finalpass"), root / place.format("disparity")
+        put(pair, images / "left/0006.png", images / "right/0006.png", labels / "left/0006.pfm")
+    for place in ("Driving/{}/15mm_focallength/scene_backwards/fast", "Monkaa/{}/a_rain_of_stones_x2"):
+        images, labels = root / place.format("frames_finalpass"), root / place.format("disparity")
+        put(pair, images / "left/0001.png", images / "right/0001.png", labels / "left/0001.pfm")
+
+
+def kitti(left: str, right: str, labels: str) -> Callable[[Path, Path], None]:
+    def arrange(pair: Path, root: Path) -> None:
+        put(pair, *(root / "training" / name / "000005_10.png" for name in (left, right, labels)))
+
+    return arrange
+
+
+def middlebury(pair: Path, root: Path) -> None:
+    scene = root / "trainingQ" / pair.name
+    put(pair, scene / "im0.png", scene / "im1.png", scene / "disp0GT.pfm", scene / "mask0nocc.png")
+
+
+def eth3d(pair: Path, root: Path) -> None:
+    images, labels = root / "two_view_training" / pair.name, root / "two_view_training_gt" / pair.name
+    labels.mkdir(parents=True)
+    put(pair, images / "im0.png", images / "im1.png", labels / "disp0GT.pfm", labels / "mask0nocc.png")
+
+
+@pytest.mark.parametrize(
+    ("folder", "arrange", "source", "names"),
+    [
+        (
+            "sceneflow",
+            sceneflow,
+            "sceneflow",
+            [
+                "FlyingThings3D/TRAIN/A/0000/0006",
+                "Driving/15mm_focallength/scene_backwards/fast/0001",
+                "Monkaa/a_rain_of_stones_x2/0001",
+            ],
+        ),
+        ("kitti2012/000027", kitti("colored_0", "colored_1", "disp_occ"), "kitti2012", ["000005"]),
+        ("kitti2015/000005", kitti("image_2", "image_3", "disp_occ_0"), "kitti2015", ["000005"]),
+        ("middlebury_q/Adirondack", middlebury, "middlebury", ["Adirondack"]),
+        ("eth3d/playground", eth3d, "eth3d", ["playground"]),
+    ],
+)
+def test_a_real_frame_in_the_published_layout_comes_back_exactly(
+    data_folder: Path, tmp_path: Path, folder: str, arrange: Callable[[Path, Path], None], source: str, names: list[str]
+) -> None:
+    pair = data_folder / "pairs" / folder
+    if folder == "sceneflow":
+        pair = next(path for path in pair.iterdir() if path.is_dir())
+    arrange(pair, tmp_path)
+    scenes = build_scenes(DataConfig(source=source, root=str(tmp_path)))
+    assert isinstance(scenes, FileScenes)
+    assert [files.name for files in scenes.files] == names
+    truth = torch.from_numpy(read_disparity(pair / "disp0.png"))
+    left = torch.from_numpy(read_image(pair / "im0.png"))
+    for index in range(len(names)):
+        scene = scenes[index]
+        expected = left.permute(2, 0, 1) if left.ndim == 3 else left.expand(3, -1, -1)
+        assert torch.equal(scene["left"], expected)
+        assert torch.equal(scene["valid"][0], torch.isfinite(truth))
+        assert torch.equal(scene["disparity"][0], torch.nan_to_num(truth))
+        assert scene["right"].dtype == torch.uint8 and scene["right"].shape == scene["left"].shape
+    if source == "middlebury":
+        seen = torch.from_numpy(read_image(pair / "nocc0.png") == 255)
+        assert torch.equal(scenes[0]["occluded"][0], torch.isfinite(truth) & ~seen)
+    if source == "sceneflow":
+        (held_out,) = held_out_pairs(DataConfig(source=source, root=str(tmp_path)), 5)
+        assert held_out.scene == "FlyingThings3D/TEST/B/0001/0006"
+        assert held_out.images()[0].shape == (*truth.shape, 3)
+        assert np.array_equal(held_out.ground_truth_px(), truth.numpy(), equal_nan=True)
+
+
+def small_pair(folder: Path, width: int = 16) -> StereoFiles:
+    folder.mkdir(parents=True, exist_ok=True)
+    image = np.arange(8 * width * 3, dtype=np.uint8).reshape(8, width, 3)
+    write_image(folder / "l.png", image)
+    write_image(folder / "r.png", image)
+    write_disparity(folder / "d.pfm", np.full((8, width), 3.5, np.float32))
+    return StereoFiles(folder.name, folder / "l.png", folder / "r.png", folder / "d.pfm")
+
+
+def test_epochs_visit_every_pair_once_in_orders_of_their_own(tmp_path: Path) -> None:
+    files = [small_pair(tmp_path / str(i), 16 + i) for i in range(6)]
+    scenes = FileScenes(files, seed=1)
+    epochs = [[scenes[6 * epoch + i]["left"].shape[-1] - 16 for i in range(6)] for epoch in range(3)]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4, 5]] * 3
+    assert epochs[0] != epochs[1]
+    assert [FileScenes(files, seed=1)[7]["left"].shape, LaterScenes(scenes, 6)[1]["left"].shape] == [
+        scenes[7]["left"].shape
+    ] * 2
+
+
+@pytest.mark.parametrize("name", ["l.png", "r.png", "d.pfm"])
+def test_a_corrupt_file_is_named(tmp_path: Path, name: str) -> None:
+    files = small_pair(tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:20])
+    with pytest.raises(StereoDpError, match=name):
+        files.read()
+
+
+def test_labels_of_another_size_are_named(tmp_path: Path) -> None:
+    files = small_pair(tmp_path)
+    write_disparity(tmp_path / "d.pfm", np.zeros((8, 12), np.float32))
+    with pytest.raises(DataError, match=r"d\.pfm: is 12x8, expected the left image's 16x8"):
+        files.read()
+
+
+@pytest.mark.parametrize(
+    ("find", "said"),
+    [
+        (
+            find_sceneflow,
+            r"lacks the folders FlyingThings3D/frames_finalpass/TRAIN, FlyingThings3D/disparity/TRAIN,"
+            r" Driving/frames_finalpass, Driving/disparity, Monkaa/frames_finalpass, Monkaa/disparity; expected ROOT/",
+        ),
+        (find_kitti2012, r"lacks the folders training/colored_0, training/colored_1, training/disp_occ; expected ROOT"),
+        (find_kitti2015, r"lacks the folders training/image_2, training/image_3, training/disp_occ_0; expected ROOT"),
+        (find_middlebury, r"lacks the folders trainingQ; expected ROOT/trainingQ/Adirondack"),
+        (find_eth3d, r"lacks the folders two_view_training, two_view_training_gt; expected ROOT/two_view"),
+    ],
+)
+def test_every_missing_folder_is_listed_with_the_layout(
+    tmp_path: Path, find: Callable[[Path], list[StereoFiles]], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        find(tmp_path)
+    with pytest.raises(DataError, match="nowhere: no such folder, expected ROOT"):
+        find(tmp_path / "nowhere")
 
 
 def test_missing_files_are_listed(tmp_path: Path) -> None:
-    _sceneflow(tmp_path)
-    gone = tmp_path / "Monkaa" / "disparity" / "eating_x2" / "left" / "0006.pfm"
-    gone.unlink()
-    with pytest.raises(DataError, match=r"missing .*eating_x2/left/0006\.pfm; expected SET/frames_finalpass"):
-        find_sceneflow(tmp_path)
+    for name in ("image_2", "image_3", "disp_occ_0"):
+        (tmp_path / "training" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="holds no pair"):
+        find_kitti2015(tmp_path)
+    for frame in range(4):
+        (tmp_path / f"training/image_2/{frame:06d}_10.png").touch()
+    (tmp_path / "training/image_3/000000_10.png").touch()
+    (tmp_path / "training/disp_occ_0/000000_10.png").touch()
+    for frame in range(4, 44):  # the last 40 are for validation
+        (tmp_path / f"training/image_2/{frame:06d}_10.png").touch()
+    lacking = r"lacks training/image_3/000001_10\.png, training/disp_occ_0/000001_10\.png, .* and 1 more; expected"
+    with pytest.raises(DataError, match=lacking):
+        find_kitti2015(tmp_path)
 
 
-def test_empty_set_says_so(tmp_path: Path) -> None:
-    (tmp_path / "trainingQ").mkdir()
-    with pytest.raises(DataError, match="no pairs found; expected trainingQ/SCENE"):
-        find_middlebury(tmp_path)
-
-
-def test_corrupt_and_unequal_files_are_named(tmp_path: Path) -> None:
-    _scenes(tmp_path / "trainingQ", tmp_path / "trainingQ")
-    scene = tmp_path / "trainingQ" / "Piano"
-    pairs = find_middlebury(tmp_path)
-    write_image(scene / "im1.png", RIGHT[:, :3])
-    with pytest.raises(DataError, match=r"im1\.png: is 3x4, expected 5x4"):
-        read_pair(pairs[0])
-    (scene / "im0.png").write_bytes(b"nothing")
-    with pytest.raises(ImageError, match=r"im0\.png"):
-        read_pair(pairs[0])
-
-
-@pytest.mark.skipif(not PAIRS.is_dir(), reason=f"no real pairs in {PAIRS} (set STEREO_DP_DATA)")
-def test_real_frames_in_published_layouts(tmp_path: Path) -> None:
-    """A KITTI 2012, a KITTI 2015 and a FlyingThings3D frame: warping the right view fits better than not warping."""
-    finders = {}
-    (kitti12,) = [d for d in (PAIRS / "kitti2012").iterdir() if d.name == "000027"]
-    (kitti15,) = (PAIRS / "kitti2015").iterdir()
-    (flying,) = (PAIRS / "sceneflow").iterdir()
-    for source, names, noc in (
-        (kitti12, ("colored_0", "colored_1", "disp_occ", "disp_noc"), True),
-        (kitti15, ("image_2", "image_3", "disp_occ_0", "disp_noc_0"), False),
-    ):
-        root = tmp_path / source.parent.name
-        for name, file in zip(names, ("im0.png", "im1.png", "disp0.png", "disp0.png"), strict=True):
-            (root / "training" / name).mkdir(parents=True)
-            shutil.copy(source / file, root / "training" / name / "000000_10.png")
-        if noc:
-            truth = read_disparity(source / "disp0.png")
-            truth[cv2.imread(str(source / "nocc0.png"), cv2.IMREAD_GRAYSCALE) != 255] = np.nan
-            write_disparity(root / "training" / "disp_noc" / "000000_10.png", truth)
-        finders[source] = find_kitti2012(root) if noc else find_kitti2015(root)
-    root = tmp_path / "sceneflow"
-    left = root / "FlyingThings3D" / "frames_finalpass" / "TRAIN" / "A" / "0000" / "left"
-    for folder, file in ((left, "im0.png"), (left.parent / "right", "im1.png")):
-        folder.mkdir(parents=True)
-        shutil.copy(flying / file, folder / "0006.png")
-    _truth(
-        root / "FlyingThings3D" / "disparity" / "TRAIN" / "A" / "0000" / "left" / "0006.pfm",
-        read_disparity(flying / "disp0.png"),
-    )
-    finders[flying] = find_sceneflow(root, sets=("FlyingThings3D",))
-    for source, pairs in finders.items():
-        sample = read_pair(pairs[0])
-        np.testing.assert_array_equal(sample.disparity_px, read_disparity(source / "disp0.png"))
-        assert _residual(sample) < 0.5 * _residual(sample, shift=False), source
-
-
-def _residual(sample, shift: bool = True) -> float:
-    known = np.isfinite(sample.disparity_px) & ~sample.occluded
-    height, width = known.shape
-    x = np.arange(width, dtype=np.float32)[None, :] - (np.nan_to_num(sample.disparity_px) if shift else 0)
-    y = np.arange(height, dtype=np.float32)[:, None]
-    warped = cv2.remap(sample.right, *map(np.ascontiguousarray, np.broadcast_arrays(x.astype(np.float32), y)), 1)
-    difference = np.abs(warped.astype(float) - sample.left).mean(2)
-    return float(np.median(difference[known & (x >= 0)]))
+def test_an_unknown_source_lists_those_there_are() -> None:
+    with pytest.raises(TrainingError, match=r"'kitti'; expected one of procedural, sceneflow, kitti2012, kitti2015"):
+        build_scenes(DataConfig(source="kitti"))
