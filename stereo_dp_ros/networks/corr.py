@@ -11,6 +11,7 @@ from torch.nn import functional
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
 from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d, ResidualBlock, ResidualBlock3d
+from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation
 from stereo_dp_ros.networks.upsampling import convex_upsample
 from stereo_dp_ros.networks.volume import (
     correlation_volume,
@@ -22,6 +23,7 @@ from stereo_dp_ros.networks.volume import (
 __all__ = ["CorrConfig", "CorrNetwork"]
 
 VOLUME_SCALE = 4
+MODE_RADIUS = 2.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class Aggregation(nn.Module):
 
 
 class CorrNetwork(StereoNetwork):
-    """Two correlation volumes (1/4 and group-wise 1/8), aggregation at 1/8, soft-argmax at 1/4, upsampling ×4."""
+    """Two correlation volumes (1/4 and group-wise 1/8), aggregation at 1/8, regression at 1/4, upsampling ×4."""
 
     size_multiple = 32
     bin_px = float(VOLUME_SCALE)
@@ -181,11 +183,11 @@ class CorrNetwork(StereoNetwork):
         logits = depth_to_space_3d(packed + self.correlation_scale * fine).squeeze(1).float()
         probability = torch.softmax(logits, dim=1)
         expected = (probability * self.disparities).sum(dim=1, keepdim=True)
-        near = functional.relu(1.0 - 0.5 * (self.disparities - expected).abs())
-        confidence = (probability * near).sum(dim=1, keepdim=True).detach()
+        local = local_expectation(probability, self.disparities, MODE_RADIUS)
+        confidence = distribution_confidence(probability, self.disparities, local).detach()
         weights = self.upsampling_weights(f4[:n])
         return StereoOutput(
-            disparity=convex_upsample(expected * self.bin_px, weights, VOLUME_SCALE),
+            disparity=convex_upsample(local * self.bin_px, weights, VOLUME_SCALE),
             confidence=convex_upsample(confidence, weights.detach(), VOLUME_SCALE),
             logits=logits.flip(1),
             disparity_coarse=expected * self.bin_px,

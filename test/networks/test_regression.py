@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation
+
+POSITIONS = torch.arange(9.0, -1.0, -1.0).reshape(1, 10, 1, 1)
+
+
+def distribution(**weights: float) -> torch.Tensor:
+    p = torch.zeros(1, 10, 1, 1)
+    for name, weight in weights.items():
+        p[0, 9 - int(name[1:])] = weight
+    return p
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        (distribution(k2=0.6, k8=0.4), 2.0),  # the smaller peak does not pull
+        (distribution(k2=0.45, k3=0.15, k8=0.4), 2.25),
+        (distribution(k0=0.2, k2=0.6, k4=0.2), 2.0),  # radius 2 takes both sides in
+        (distribution(k2=0.5, k5=0.3, k4=0.2), 2.0 + 2.0 * 0.2 / 0.7),
+        (distribution(k3=0.5, k4=0.5), 3.5),  # a tie is its middle
+        (distribution(k9=1.0), 9.0),
+    ],
+)
+def test_local_expectation_stays_at_the_mode(p: torch.Tensor, expected: float) -> None:
+    assert float(local_expectation(p, POSITIONS, 2.0)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_confidence_is_the_nearby_probability() -> None:
+    p = distribution(k2=0.5, k3=0.2, k8=0.3)
+    assert float(distribution_confidence(p, POSITIONS, torch.full((1, 1, 1, 1), 2.0))) == pytest.approx(0.5 + 0.1)
+    assert float(distribution_confidence(distribution(k4=1.0), POSITIONS, torch.full((1, 1, 1, 1), 4.0))) == 1.0
