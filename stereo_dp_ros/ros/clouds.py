@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
@@ -76,23 +77,25 @@ def _working_create_cloud(load: Callable[[], CreateCloud]) -> tuple[CreateCloud 
 def _structured(points_m: Float32Array, color: NDArray[np.uint8] | None, kind: str) -> NDArray[Any]:
     """Return (H, W) records of contiguous float32 x, y, z and the fourth field."""
     names = ["x", "y", "z"] if kind == "none" else ["x", "y", "z", kind]
-    packed = np.empty((*points_m.shape[:2], len(names)), np.float32)
-    packed[..., :3] = points_m
-    if kind == "rgb":
-        packed.view(np.uint32)[..., 3] = _packed_rgb(color)
-    elif kind == "intensity":
-        packed[..., 3] = _gray(color)
+    packed = np.ascontiguousarray(points_m)
+    if kind != "none":
+        fourth = _packed_rgb(color) if kind == "rgb" else _gray(color)
+        packed = np.asarray(cv2.merge([packed, fourth]))  # several times faster than assigning to slices
     return packed.view(np.dtype([(name, np.float32) for name in names]))[..., 0]
 
 
-def _packed_rgb(color: NDArray[np.uint8] | None) -> NDArray[np.uint32]:
+def _packed_rgb(color: NDArray[np.uint8] | None) -> Float32Array:
+    """Return 0x00RRGGBB in the bits of a float32, as PCL reads it."""
     if color is None:
         raise TypeError("points with color need an image")
     if color.ndim == 2:
-        return color.astype(np.uint32) * np.uint32(0x010101)
-    red, green, blue = (color[..., channel].astype(np.uint32) for channel in range(3))
-    packed: NDArray[np.uint32] = (red << np.uint32(16)) | (green << np.uint32(8)) | blue
-    return packed
+        packed = color.astype(np.uint32) * np.uint32(0x010101)
+    elif sys.byteorder == "little":
+        packed = cv2.cvtColor(np.ascontiguousarray(color), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
+        packed &= np.uint32(0x00FFFFFF)
+    else:
+        packed = color.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    return packed.view(np.float32)
 
 
 def _gray(color: NDArray[np.uint8] | None) -> Float32Array:

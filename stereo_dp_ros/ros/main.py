@@ -15,6 +15,7 @@ from rclpy.logging import LoggingSeverity, set_logger_level  # type: ignore[attr
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from stereo_dp_ros.ros.memory import keep_freed_memory
 from stereo_dp_ros.ros.node import StereoNode
 
 __all__ = ["main"]
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if extra:
         return _refuse(f"unexpected arguments {' '.join(extra)}; {_USAGE}")
     signals = _SignalPipe()
+    keep_freed_memory()
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         set_logger_level("rcl", LoggingSeverity.UNSET)

@@ -87,19 +87,16 @@ class Pipeline:
         disparity = self._infer(left, right)
         inferred_ns = time.monotonic_ns()
         result = StereoResult(disparity, cameras, left, pair.left.header, parameters, window)
-        messages = self._outputs.messages(names, result)
-        converted_ns = time.monotonic_ns()
         if stopped.is_set():
             raise DroppedPairError("deactivated")
-        self._outputs.publish(messages)
+        output_ms = self._outputs.publish(names, result)
         published_ns = time.monotonic_ns()
         return cameras, {
             "wait": waited_ns * 1e-6,
             "decode": (prepared_ns - started_ns) * 1e-6,
             "estimate": (inferred_ns - prepared_ns) * 1e-6,
             **{f"estimate/{stage}": duration for stage, duration in disparity.timing_ms.items()},
-            "messages": (converted_ns - inferred_ns) * 1e-6,
-            "publish": (published_ns - converted_ns) * 1e-6,
+            **output_ms,
             "total": (published_ns - started_ns + waited_ns) * 1e-6,
         }
 

@@ -187,9 +187,13 @@ class Rig:
         self.until(lambda: len(self.received[output]) >= count, f"{count} messages on {output}")
         return self.received[output][-1]
 
-    def fault(self, text: str) -> DiagnosticStatus:
-        """Wait for a status whose message contains `text`."""
-        self.until(lambda: any(text in status.message for status in self.diagnostics), f"diagnostics say {text!r}")
+    def fault(self, text: str, meanwhile: Callable[[], Any] = lambda: None) -> DiagnosticStatus:
+        """Wait for a status whose message contains `text`; ten times a second do `meanwhile`."""
+        end = time.monotonic() + TIMEOUT_S
+        while not any(text in status.message for status in self.diagnostics):
+            assert time.monotonic() < end, f"diagnostics do not say {text!r}: {self.describe()}"
+            meanwhile()
+            self.pause(0.1)
         return next(status for status in reversed(self.diagnostics) if text in status.message)
 
     def values(self) -> dict[str, str]:

@@ -1,0 +1,40 @@
+"""The request to the C library to keep freed memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from stereo_dp_ros.ros import memory
+
+FAULTS = """
+import resource
+import numpy as np
+{request}
+def touch():
+    for _ in range(20):
+        np.ones(2_000_000)  # 16 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+touch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(request: str) -> int:
+    result = subprocess.run(
+        [sys.executable, "-c", FAULTS.format(request=request)], capture_output=True, text=True, check=True
+    )
+    return int(result.stdout)
+
+
+def test_image_sized_memory_is_not_fetched_anew() -> None:
+    """Twenty blocks of 16 MB touch the pages of one."""
+    asked = page_faults("from stereo_dp_ros.ros.memory import keep_freed_memory\nassert keep_freed_memory()")
+    assert asked < 2 * page_faults("") / 20 + 1000
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    assert memory.keep_freed_memory() is False
