@@ -184,7 +184,7 @@ def _foot(draft: Draft, floor: Surface) -> tuple[float, float, float] | None:
     for _ in range(8):
         x = float(draft.rng.uniform(-20, draft.width + 0.6 * draft.high))
         y = float(draft.rng.uniform(0, 1.15 * draft.height))
-        disparity = float(floor.disparity(x, y))
+        disparity = floor.at(x, y)
         if 1.05 * draft.low < disparity < 0.85 * draft.high:
             return x, y, disparity
     return None
@@ -236,7 +236,7 @@ def _cast_shadows(draft: Draft) -> None:
         shadows = []
         for caster in casters:
             x, y = (caster.box[0] + caster.box[2]) / 2, (caster.box[1] + caster.box[3]) / 2
-            gap = float(caster.surface.disparity(x, y) - layer.surface.disparity(x, y))
+            gap = caster.surface.at(x, y) - layer.surface.at(x, y)
             if gap > 0 and rng.random() < 0.7:
                 shift = direction * np.clip(gap / draft.high, 0.02, 0.3) * 0.6 * draft.height
                 moved = Shape(tuple(tuple(c + shift for c in group) for group in caster.shape.groups))
@@ -259,6 +259,6 @@ def _mirror(draft: Draft) -> None:
         if _area(layer) < 2500:
             continue
         x, y = (layer.box[0] + layer.box[2]) / 2, (layer.box[1] + layer.box[3]) / 2
-        behind = max(0.3, float(layer.surface.disparity(x, y)) * float(rng.uniform(0.2, 0.9)))
+        behind = max(0.3, layer.surface.at(x, y) * float(rng.uniform(0.2, 0.9)))
         paint = replace(draft.paint(plain=0.0), light=None)
         draft.reflections.append(Reflection(number, Surface(behind), paint, float(rng.uniform(0.08, 0.4))))

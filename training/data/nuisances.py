@@ -31,7 +31,7 @@ class _Camera:
 
 def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Two uint8 (H, W, 3) views through one random pair of cameras, and in a quarter of cases without colour."""
-    if rng.random() < 0.08:  # some pairs are clean
+    if rng.random() < 0.04:  # some pairs are clean
         return left, right
     cameras = _camera_pair(rng, float(left[::8, ::8].mean()))
     if rng.random() < 0.25:
@@ -55,7 +55,7 @@ def _camera_pair(rng: np.random.Generator, brightness: float) -> list[_Camera]:
     exposure = exposure * np.exp(rng.normal(0, 0.05, 3))
     gamma = np.exp(rng.normal(0, 0.18))
     blur = abs(rng.normal(0, 0.45)) if rng.random() < 0.6 else 0.0
-    noise = np.exp(rng.uniform(np.log(0.3), np.log(6.0)))
+    noise = np.exp(rng.uniform(np.log(0.5), np.log(6.0)))
     quality = int(rng.integers(50, 98)) if rng.random() < 0.3 else None
     # most rigs are matched, some are badly off
     mismatch = rng.choice([0.01, 0.06, 0.25], p=[0.45, 0.4, 0.15])
@@ -96,11 +96,10 @@ def _sensor(view: np.ndarray, camera: _Camera, gray: bool, rng: np.random.Genera
     gain = np.full(3, camera.gain.mean()) if gray else camera.gain
     table = 255 * np.clip(levels * gain, 0, 1) ** camera.gamma + camera.offset
     view = cv2.LUT(view, np.clip(table, 0, 255).astype(np.uint8)[None])
-    if camera.noise > 0.5:
-        deviation = camera.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
-        seen = view[..., 0] if gray else view
-        noise = cv2.multiply(_normal(seen.shape, rng), cv2.LUT(seen, deviation))
-        view = cv2.add(view, cv2.merge((noise, noise, noise)) if gray else noise, dtype=cv2.CV_8U)
+    deviation = camera.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
+    seen = view[..., 0] if gray else view
+    noise = cv2.multiply(_normal(seen.shape, rng), cv2.LUT(seen, deviation))
+    view = cv2.add(view, cv2.merge((noise, noise, noise)) if gray else noise, dtype=cv2.CV_8U)
     if camera.jpeg_quality is not None:
         encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])[1]
         view = cv2.imdecode(encoded, cv2.IMREAD_COLOR)

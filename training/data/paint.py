@@ -15,7 +15,7 @@ __all__ = ["bake"]
 _SUBPIXEL_BITS = 4
 _FOCAL_PX = 600.0  # of the camera that perspective textures are laid out for
 _SHADE_CELL = 8  # texels per value of the shading raster
-_SHADE_ALONE = 90  # texels; a smaller plane is shaded evenly
+_SHADE_ALONE = 90  # texels; smaller surfaces have no blotches
 _SHADE_UNIT = 160  # value of the 8-bit shading raster that leaves a colour as it is
 
 
@@ -136,17 +136,21 @@ def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarra
     if paint.light is None and paint.shade <= 0 and not layer.shadows:
         return rgb
     height, width = rgb.shape[:2]
-    if layer.surface.planar and not layer.shadows and max(height, width) < _SHADE_ALONE and paint.light is not None:
-        middle = np.array((layer.box[0] + layer.box[2]) / 2), np.array((layer.box[1] + layer.box[3]) / 2)
-        return cv2.convertScaleAbs(rgb, alpha=float(_diffuse(layer.surface, paint.light, *middle)))
+    blotchy = paint.shade > 0 and min(height, width) > 3 * _SHADE_CELL and max(height, width) > _SHADE_ALONE
+    even = 1.0
+    if paint.light is not None and layer.surface.planar:
+        x0, y0 = layer.surface.x0, layer.surface.y0  # anywhere: a plane has one normal
+        even = float(_diffuse(layer.surface, paint.light, np.array([x0]), np.array([y0]))[0])
+        if not blotchy and not layer.shadows:
+            return cv2.convertScaleAbs(rgb, alpha=even)
     small = max(2, width // _SHADE_CELL), max(2, height // _SHADE_CELL)
     x0, y0 = layer.box[:2]
     x = np.linspace(x0, x0 + (width - 1) / layer.texels_per_px, small[0])[None, :]
     y = np.linspace(y0, y0 + (height - 1) / layer.texels_per_px, small[1])[:, None]
-    field = np.ones(small[::-1])
-    if paint.light is not None:
+    field = np.full(small[::-1], even)
+    if paint.light is not None and not layer.surface.planar:
         field *= _diffuse(layer.surface, paint.light, x, y)
-    if paint.shade > 0 and min(small) > 3:
+    if blotchy:
         ramp = rng.normal(0, 0.5) * (x - x.mean()) / np.ptp(x) + rng.normal(0, 0.5) * (y - y.mean()) / np.ptp(y)
         blotches = rng.choice([0.3, 1.0]) * (smooth_noise(rng, int(rng.integers(2, 7)), *small) - 0.5)
         field *= np.exp(paint.shade * (ramp + blotches))

@@ -90,7 +90,7 @@ def _group_surfaces(rng: np.random.Generator, count: int, full: Box, low: float,
 def _stepped(rng: np.random.Generator, base: Surface, box: Box, span: float) -> Surface:
     """A plane of its own near the group's depth at the segment's middle."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    here = float(base.disparity(np.float64(x), np.float64(y)))
+    here = base.at(x, y)
     size = max(box[2] - box[0], box[3] - box[1])
     tilt = rng.normal(0, 0.15, 2) * here / size
     return Surface(here + float(rng.normal(0, 0.18) * span), float(tilt[0]), float(tilt[1]), x0=x, y0=y)

@@ -13,6 +13,7 @@ works on arrays of sprites alone, so a renderer for another device needs only th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -113,7 +114,7 @@ def render_view(sprites: list[Sprite], scene: Scene, lattice: Lattice, *, right:
     )
     def nearness(number: int) -> float:
         sprite = sprites[number]
-        return float(sprite.surface.disparity((sprite.x0_px + sprite.x1_px) / 2, (sprite.y0_px + sprite.y1_px) / 2))
+        return sprite.surface.at((sprite.x0_px + sprite.x1_px) / 2, (sprite.y0_px + sprite.y1_px) / 2)
 
     # near to far, so that what is wholly hidden costs no texture
     for number in sorted(range(len(sprites)), key=nearness, reverse=True):
@@ -129,17 +130,17 @@ def _window(sprite: Sprite, scene: Scene, lattice: Lattice, right: bool) -> _Win
     x_low, x_high, y_low, y_high = sprite.x0_px, sprite.x1_px, sprite.y0_px, sprite.y1_px
     scale, centre = 1.0, 0.0
     if right:
-        rows = np.linspace(y_low, y_high, 17)
-        ends = np.concatenate([x - sprite.surface.disparity(x, rows) for x in (x_low, x_high)])
-        x_low, x_high = float(ends.min()) - 1.0, float(ends.max()) + 1.0
+        rows = (y_low, y_high) if sprite.surface.planar else np.linspace(y_low, y_high, 17).tolist()
+        ends = [x - sprite.surface.at(x, y) for x in (x_low, x_high) for y in rows]
+        x_low, x_high = min(ends) - 1.0, max(ends) + 1.0
         # y_left = y_right + offset + s (y_left - H/2), solved for y_left = scale * y_right + centre
         scale = 1.0 / (1.0 - scene.vertical_scale)
         centre = scale * (scene.vertical_offset_px - scene.vertical_scale * scene.height_px / 2)
     ss, first = lattice.supersampling, lattice.offset
     height, width = lattice.shape
-    i0, i1 = max(0, int(np.ceil(x_low * ss + first))), min(width - 1, int(np.floor(x_high * ss + first)))
-    j0 = max(0, int(np.ceil((y_low - centre) / scale * ss + first)))
-    j1 = min(height - 1, int(np.floor((y_high - centre) / scale * ss + first)))
+    i0, i1 = max(0, ceil(x_low * ss + first)), min(width - 1, floor(x_high * ss + first))
+    j0 = max(0, ceil((y_low - centre) / scale * ss + first))
+    j1 = min(height - 1, floor((y_high - centre) / scale * ss + first))
     if i1 <= i0 or j1 <= j0:
         return None
     xs = (np.arange(i0, i1 + 1) - first) / ss
@@ -157,7 +158,7 @@ def _draw(buffers: ViewBuffers, sprite: Sprite, number: int, window: _Window, ri
     cv2.bitwise_and(shown, cv2.compare(cv2.extractChannel(colour, 3), 127, cv2.CMP_GT), dst=shown)
     cv2.copyTo(colour, shown, buffers.rgbx[area])
     cv2.copyTo(disparity, shown, buffers.disparity_px[area])
-    buffers.index[area][shown.view(bool)] = number
+    cv2.copyTo(np.full(shown.shape, number, np.int16), shown, buffers.index[area])  # faster than a boolean index
 
 
 def _geometry(surface: Surface, window: _Window, right: bool) -> tuple[np.ndarray, np.ndarray | None]:

@@ -40,12 +40,17 @@ class Surface:
         """Whether the surface is not bent."""
         return self.p == 0 and self.q == 0 and self.r == 0
 
-    def disparity(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+    def disparity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Disparity in px at left-view positions (broadcast against each other)."""
-        u, v = np.asarray(x) - self.x0, np.asarray(y) - self.y0
+        u, v = x - self.x0, y - self.y0
         if self.planar:
             return self.a * u + (self.b * v + self.c)
         return (self.p * u + (self.a + self.q * v)) * u + (self.c + self.b * v + self.r * v * v)
+
+    def at(self, x: float, y: float) -> float:
+        """Disparity in px at one left-view position."""
+        u, v = x - self.x0, y - self.y0
+        return self.c + self.a * u + self.b * v + self.p * u * u + self.q * u * v + self.r * v * v
 
     def left_x(self, x_right: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Left-view x of the surface point seen at (x_right, y) in the right view.
