@@ -31,7 +31,7 @@ FUNCTIONS = (
 CLASSES = (
     "Builder", "BuilderFlag", "DataType", "ElementWiseOperation", "IBuilderConfig", "ICudaEngine",
     "IExecutionContext", "IHostMemory", "ILayer", "ILogger", "INetworkDefinition", "IOptimizationProfile",
-    "ParserError", "IShuffleLayer", "ISliceLayer", "ISoftMaxLayer", "ITensor", "IUnaryLayer", "LayerType",
+    "ParserError", "IShuffleLayer", "ISliceLayer", "ISoftMaxLayer", "ITensor", "IUnaryLayer", "LayerType", "Logger",
     "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "OnnxParserFlag", "Permutation", "Runtime",
     "SampleMode", "TensorIOMode", "UnaryOperation", "Weights",
 )  # fmt: skip

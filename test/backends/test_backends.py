@@ -12,11 +12,6 @@ from toy_model import write_toy_model
 NAMES = ["openvino", "onnxruntime"]  # those that run any ONNX; torch needs a student, tensorrt a GPU
 
 
-@pytest.fixture
-def toy(tmp_path):
-    return load_model(write_toy_model(tmp_path))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_backend_answers_exactly(toy, name):
     rng = np.random.default_rng(1)
@@ -50,7 +45,7 @@ def test_shipped_models_agree_between_runtimes(model_name, size):
     assert np.abs(answers[0].confidence - answers[1].confidence).mean() < 1e-4
 
 
-def test_auto_takes_the_first_that_is_installed(toy, monkeypatch):
+def test_auto_takes_the_first_that_is_installed(no_gpu, toy, monkeypatch):
     assert create_backend("auto", toy).name == "openvino"
     find_spec = importlib.util.find_spec
     missing = {"openvino", "torch"}
