@@ -30,6 +30,7 @@ class Fault:
     severity: Severity
     line: str
     seen_ns: int
+    lasting: bool
     unlogged: int = 0
 
 
@@ -59,12 +60,12 @@ class FaultLog:
         self._faults: dict[_Key, Fault] = {}
         self._logged_ns: dict[_Key, int] = {}  # of resolved faults too
 
-    def report(self, cause: str, line: str, severity: Severity = Severity.ERROR) -> None:
-        """Say that `cause` is there now, described by one `line`."""
+    def report(self, cause: str, line: str, severity: Severity = Severity.ERROR, *, lasting: bool = False) -> None:
+        """Say that `cause` is there now, described by one `line`; a `lasting` one stays until it is resolved."""
         now_ns = self._clock_ns()
         key = (cause, _NUMBER.sub("#", line))
         with self._lock:
-            fault = self._faults.setdefault(key, Fault(severity, line, now_ns))
+            fault = self._faults.setdefault(key, Fault(severity, line, now_ns, lasting))
             fault.severity, fault.line, fault.seen_ns = severity, line, now_ns
             logged_ns = self._logged_ns.get(key)
             if logged_ns is not None and now_ns - logged_ns < self._period_ns:
@@ -93,8 +94,8 @@ class FaultLog:
             self._logged_ns.clear()
 
     def current(self, within_s: float = float("inf")) -> list[Fault]:
-        """Return the faults seen within the last `within_s` seconds, the worst and then the longest known first."""
+        """Return lasting faults and those seen within `within_s` seconds, the worst and then the oldest first."""
         oldest_ns = self._clock_ns() - within_s * 1e9
         with self._lock:
-            recent = [fault for fault in self._faults.values() if fault.seen_ns >= oldest_ns]
+            recent = [fault for fault in self._faults.values() if fault.lasting or fault.seen_ns >= oldest_ns]
         return sorted(recent, key=lambda fault: -fault.severity)

@@ -79,7 +79,10 @@ class Input:
 
     def refresh(self) -> None:
         """Subscribe anew if the publishers now offer something else."""
-        if self._subscription is None or not self.publisher_count:
+        if self._subscription is None:
+            return
+        if not self.publisher_count:
+            self._faults.resolve(f"qos {self.topic}")
             return
         wanted = self._wanted_profile()
         if (wanted.reliability, wanted.durability) == (self._profile.reliability, self._profile.durability):
@@ -90,6 +93,7 @@ class Input:
 
     def close(self) -> None:
         """Unsubscribe."""
+        self._faults.resolve(f"qos {self.topic}")
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
@@ -125,6 +129,7 @@ class Input:
             f"qos {self.topic}",
             f"{self.topic}: a publisher offers incompatible {policy}, expected {self.reliability} "
             "(set input_reliability to auto)",
+            lasting=True,
         )
 
     def _on_lost(self, event: Any) -> None:

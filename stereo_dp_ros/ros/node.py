@@ -203,7 +203,8 @@ class StereoNode(LifecycleNode):
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         reason = str(error) if isinstance(error, StereoDpError) else f"{type(error).__name__}: {error}"
-        self._faults.report(transition, f"{transition} failed: {' '.join(reason.split())}")
+        self._faults.resolve(transition)
+        self._faults.report(transition, f"{transition} failed: {' '.join(reason.split())}", lasting=True)
         return TransitionCallbackReturn.FAILURE
 
     # Timers and callbacks, all in the executor's thread.

@@ -71,6 +71,15 @@ def test_the_worst_comes_first_and_old_ones_fade() -> None:
     assert [fault.line for fault in setting.faults.current(within_s=2.0)] == ["warning"]
 
 
+def test_a_lasting_fault_stays_until_it_is_resolved() -> None:
+    setting = Setting()
+    setting.faults.report("configure", "no model", lasting=True)
+    setting.now_s += 1000
+    assert [fault.line for fault in setting.faults.current(within_s=2.0)] == ["no model"]
+    setting.faults.resolve("configure")
+    assert setting.current == []
+
+
 def test_endless_kinds_of_lines_do_not_pile_up() -> None:
     setting = Setting()
     for index in range(1000):

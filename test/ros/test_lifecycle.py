@@ -150,6 +150,8 @@ def test_failed_configure_asked_for_from_outside(rig: Rig) -> None:
     assert not change(rig, Transition.TRANSITION_CONFIGURE)
     assert state(node) == "unconfigured"
     rig.fault("configure failed: RuntimeError: out of memory")
+    rig.pause(1.0)
+    assert rig.diagnostics[-1].message == "configure failed: RuntimeError: out of memory", "it stays until it is mended"
 
 
 @pytest.mark.parametrize(

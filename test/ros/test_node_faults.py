@@ -373,6 +373,10 @@ def test_reliability_that_does_not_fit(rig: Rig) -> None:
     rig.advertise(("left/image_rect",), reliability=ReliabilityPolicy.BEST_EFFORT, match=False)
     status = rig.fault("/left/image_rect: a publisher offers incompatible RELIABILITY, expected reliable")
     assert "set input_reliability to auto" in status.message
+    rig.pause(1.0)
+    assert "incompatible" in rig.diagnostics[-1].message, "it stays as long as that publisher"
+    rig.unadvertise("left/image_rect")
+    rig.until(lambda: "incompatible" not in rig.diagnostics[-1].message, "it is gone with that publisher")
 
 
 def test_the_newest_pair_wins(rig: Rig) -> None:
