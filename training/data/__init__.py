@@ -1,6 +1,6 @@
 """Training data: procedural stereo scenes with exact labels, and readers of published sets."""
 
-from training.data.dataset import VALIDATION_SEED, ProceduralScenes, StereoPairs, init_worker, to_tensors
+from training.data.dataset import VALIDATION_SEED, ProceduralScenes, init_worker, to_tensors
 from training.data.procedural import SceneConfig, render_sample
 from training.data.sample import StereoSample
 
@@ -8,7 +8,6 @@ __all__ = [
     "VALIDATION_SEED",
     "ProceduralScenes",
     "SceneConfig",
-    "StereoPairs",
     "StereoSample",
     "init_worker",
     "render_sample",

@@ -7,10 +7,9 @@ import torch
 from torch.utils.data import Dataset
 
 from training.data.procedural import SceneConfig, render_sample
-from training.data.readers import PairFiles, read_pair
 from training.data.sample import StereoSample
 
-__all__ = ["VALIDATION_SEED", "ProceduralScenes", "StereoPairs", "init_worker", "to_tensors"]
+__all__ = ["VALIDATION_SEED", "ProceduralScenes", "init_worker", "to_tensors"]
 
 VALIDATION_SEED = 10_000_000
 """Seeds from here on are for validation and never trained on."""
@@ -51,19 +50,6 @@ class ProceduralScenes(Dataset):
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
         return to_tensors(render_sample(self.first_seed + index, self.config))
-
-
-class StereoPairs(Dataset):
-    """Pairs from files, in the order of the list; several sets are one list after the other."""
-
-    def __init__(self, pairs: list[PairFiles]) -> None:
-        self.pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return to_tensors(read_pair(self.pairs[index]))
 
 
 def init_worker(worker_id: int) -> None:

@@ -28,7 +28,9 @@ def bake(layer: Layer, library: TextureLibrary) -> Sprite:
     rgb = _texture(layer, size, library, rng)
     rgb = _shade(rgb, layer, rng)
     alpha = _alpha(layer.shape, (x0, y0), scale, size)
-    return Sprite(cv2.merge((*cv2.split(rgb), alpha)), layer.surface, x0, y0, scale)
+    rgba = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(alpha, rgba, 3)
+    return Sprite(rgba, layer.surface, x0, y0, scale)
 
 
 def _texture(layer: Layer, size: tuple[int, int], library: TextureLibrary, rng: np.random.Generator) -> np.ndarray:
@@ -46,12 +48,16 @@ def _texture(layer: Layer, size: tuple[int, int], library: TextureLibrary, rng: 
 
 def _tone(rgb: np.ndarray, paint: Paint, table: np.ndarray | None) -> np.ndarray:
     """Colours of a pattern's gray levels, then contrast about the mean colour, and tint."""
-    if table is None and paint.contrast == 1.0 and paint.colour is None:
-        return rgb
-    levels = table if table is not None else np.arange(256)[:, None]
-    mean = levels.mean(0) if table is not None else np.array(cv2.mean(rgb)[:3])
+    if table is None:
+        if paint.contrast == 1.0 and paint.colour is None:
+            return rgb
+        mean = np.array(cv2.mean(rgb[::4, ::4])[:3])
+        target = mean if paint.colour is None else np.array(paint.colour)
+        offset = target - paint.contrast * mean
+        return cv2.add(cv2.convertScaleAbs(rgb, alpha=paint.contrast), (*offset, 0.0))
+    mean = table.mean(0)
     target = mean if paint.colour is None else np.array(paint.colour)
-    return cv2.LUT(rgb, np.clip(target + paint.contrast * (levels - mean), 0, 255).astype(np.uint8)[None])
+    return cv2.LUT(rgb, np.clip(target + paint.contrast * (table - mean), 0, 255).astype(np.uint8)[None])
 
 
 def _flat(levels: list[np.ndarray], layer: Layer, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
