@@ -24,6 +24,7 @@ __all__ = ["CorrConfig", "CorrNetwork"]
 
 VOLUME_SCALE = 4
 MODE_RADIUS = 2.0
+CORRELATION_SCALE = 4.0
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,18 @@ class Aggregation(nn.Module):
         self.merge16 = ResidualBlock3d(v16)
         self.up8 = ConvBlock3d(v16, v8, kernel=1, act=False)
         self.merge8 = nn.Sequential(*(ResidualBlock3d(v8) for _ in range(b8)))
-        self.leave = nn.Conv3d(v8, 8, 1)
+        self.leave = nn.Conv3d(v8 + 8, 8, 1)
+        with torch.no_grad():  # start from the correlation itself
+            self.leave.weight[:, v8:, 0, 0, 0] += CORRELATION_SCALE * torch.eye(8)
 
     def forward(self, volume: Tensor, f8: Tensor, f16: Tensor) -> Tensor:
-        """(N, 8 + groups, D/8, H/8, W/8) to the logits' 2×2×2 sub-voxels (N, 8, D/8, H/8, W/8)."""
+        """(N, 8 + groups, D/8, H/8, W/8), fine correlation first, to the logits' 2×2×2 sub-voxels, 8 channels."""
         v8 = self.before(self.guide8(self.enter(volume), f8))
         v16 = self.blocks16(self.guide16(self.down16(v8), f16))
         v32 = self.blocks32(self.guide32(self.down32(v16), functional.avg_pool2d(f16, 2)))
         v16 = self.merge16(v16 + functional.interpolate(self.up16(v32), scale_factor=2.0, mode="nearest"))
         v8 = self.merge8(v8 + functional.interpolate(self.up8(v16), scale_factor=2.0, mode="nearest"))
-        logits: Tensor = self.leave(v8)
+        logits: Tensor = self.leave(torch.cat([v8, volume[:, :8]], dim=1))
         return logits
 
 
@@ -163,7 +166,6 @@ class CorrNetwork(StereoNetwork):
         self.match4 = nn.Conv2d(c4, config.match_channels[0], 1, bias=False)
         self.match8 = nn.Conv2d(c8, config.match_channels[1], 1, bias=False)
         self.aggregation = Aggregation(config)
-        self.correlation_scale = nn.Parameter(torch.tensor(4.0))
         self.mask = nn.Sequential(
             ConvBlock(c4, config.mask_channels), nn.Conv2d(config.mask_channels, 9 * VOLUME_SCALE**2, 1)
         )
@@ -180,7 +182,7 @@ class CorrNetwork(StereoNetwork):
         fine = space_to_depth_3d(correlation_volume(m4[:n], m4[n:], self.bins))
         coarse = correlation_volume(m8[:n], m8[n:], self.bins // 2)
         packed = self.aggregation(torch.cat([fine, coarse], dim=1), f8[:n], f16[:n])
-        logits = depth_to_space_3d(packed + self.correlation_scale * fine).squeeze(1).float()
+        logits = depth_to_space_3d(packed).squeeze(1).float()
         probability = torch.softmax(logits, dim=1)
         expected = (probability * self.disparities).sum(dim=1, keepdim=True)
         local = local_expectation(probability, self.disparities, MODE_RADIUS)
