@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.messages import cloud_points, disparity_pixels, float_pixels, stamp_ns
+from stereo_dp_ros.replay.decoding import cloud_points, disparity_pixels, float_pixels
+from stereo_dp_ros.replay.messages import stamp_ns
 
 __all__ = ["check_cloud", "check_confidence", "check_depth", "check_disparity"]
 

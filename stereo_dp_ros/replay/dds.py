@@ -27,15 +27,7 @@ from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
-from stereo_dp_ros.replay.messages import (
-    CAMERA_INFO,
-    CLOUD,
-    DIAGNOSTICS,
-    DISPARITY,
-    IMAGE,
-    raw_stamp_ns,
-    typestore,
-)
+from stereo_dp_ros.replay.messages import CAMERA_INFO, CLOUD, DIAGNOSTICS, DISPARITY, IMAGE, raw_stamp_ns, typestore
 
 __all__ = ["play", "record"]
 

@@ -15,16 +15,9 @@ from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.checks import check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
+from stereo_dp_ros.replay.decoding import calibration_of, cloud_points, color_pixels, disparity_pixels, float_pixels
 from stereo_dp_ros.replay.live import OUTPUTS
-from stereo_dp_ros.replay.messages import (
-    calibration_of,
-    cloud_points,
-    color_pixels,
-    disparity_pixels,
-    float_pixels,
-    raw_stamp_ns,
-    stamp_ns,
-)
+from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
 
 __all__ = ["Evaluation", "FrameScore", "Sample", "evaluate"]
 

@@ -1,7 +1,4 @@
-"""Messages of bags to arrays and back, without ROS: the classes come from rosbags' own type store.
-
-The readers take any object with the message's fields, so they serve rclpy's classes as well.
-"""
+"""Messages of bags from arrays, without ROS: the classes come from rosbags' own type store."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_typestore
@@ -24,16 +20,12 @@ __all__ = [
     "CLOUD",
     "DIAGNOSTICS",
     "DISPARITY",
+    "FLOAT32_POINT_FIELD",
     "IMAGE",
-    "calibration_of",
     "CameraParameters",
     "camera_info_message",
     "cloud_message",
-    "cloud_points",
-    "color_pixels",
     "disparity_message",
-    "disparity_pixels",
-    "float_pixels",
     "image_message",
     "raw_stamp_ns",
     "rectified_cameras",
@@ -48,13 +40,7 @@ CLOUD = "sensor_msgs/msg/PointCloud2"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
 _NS_PER_S = 1_000_000_000
-_COLOR_CONVERSIONS: dict[str, int | None] = {
-    "rgb8": None,
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "mono8": cv2.COLOR_GRAY2RGB,
-    "8UC1": cv2.COLOR_GRAY2RGB,
-}
-_FLOAT32_POINT_FIELD = 7  # sensor_msgs/PointField.FLOAT32
+FLOAT32_POINT_FIELD = 7  # sensor_msgs/PointField.FLOAT32
 
 
 @lru_cache(maxsize=1)
@@ -128,18 +114,36 @@ def camera_info_message(camera: CameraParameters, stamp: int, frame_id: str) -> 
 
 
 def disparity_message(
-    disparity_px: NDArray[np.float32], calibration: StereoCalibration, stamp: int, frame_id: str
+    disparity_px: NDArray[np.float32],
+    calibration: StereoCalibration,
+    stamp: int,
+    frame_id: str,
+    *,
+    range_px: tuple[float, float] | None = None,
+    delta_px: float = 0.0,
 ) -> Any:
     """A DisparityImage of plain disparity (NaN unknown), as the node publishes it.
 
     The message carries d + doffs, so that Z = f·T / d_msg; unknown pixels are min_disparity − 1.
+
+    Parameters
+    ----------
+    range_px : lowest and highest d + doffs that was searched; what is lower is unknown. None takes the disparity's own
+    delta_px : resolution of the disparity, 0 where there is no such thing
+
+    Raises
+    ------
+    DataError
+        No range is given and no pixel is known.
     """
     adjusted = disparity_px + np.float32(calibration.doffs_px)
-    known = np.isfinite(adjusted) & (adjusted > 0)
-    if not known.any():
-        raise DataError("no pixel of the disparity is known and in front of the cameras, expected at least one")
-    lowest, highest = float(adjusted[known].min()), float(adjusted[known].max())
-    pixels = np.where(known, adjusted, np.float32(lowest - 1.0)).astype(np.float32)
+    if range_px is None:
+        known = np.isfinite(adjusted) & (adjusted > 0)
+        if not known.any():
+            raise DataError("no pixel of the disparity is known and in front of the cameras, expected at least one")
+        range_px = (float(adjusted[known].min()), float(adjusted[known].max()))
+    unknown = ~(adjusted >= np.float32(range_px[0]))
+    pixels = np.where(unknown, np.float32(range_px[0] - 1.0), adjusted).astype(np.float32)
     height, width = pixels.shape
     return _type(DISPARITY)(
         header=_header(stamp, frame_id),
@@ -147,9 +151,9 @@ def disparity_message(
         f=calibration.fx_px,
         t=calibration.baseline_m,
         valid_window=_window(width, height),
-        min_disparity=lowest,
-        max_disparity=highest,
-        delta_d=0.0,
+        min_disparity=range_px[0],
+        max_disparity=range_px[1],
+        delta_d=delta_px,
     )
 
 
@@ -161,7 +165,7 @@ def cloud_message(points_m: NDArray[np.float32], colors: NDArray[np.uint8], stam
     red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
     packed.view(np.uint32)[..., 3] = (red << 16) | (green << 8) | blue
     fields = [
-        _type("sensor_msgs/msg/PointField")(name=name, offset=4 * index, datatype=_FLOAT32_POINT_FIELD, count=1)
+        _type("sensor_msgs/msg/PointField")(name=name, offset=4 * index, datatype=FLOAT32_POINT_FIELD, count=1)
         for index, name in enumerate(("x", "y", "z", "rgb"))
     ]
     return _type(CLOUD)(
@@ -175,100 +179,6 @@ def cloud_message(points_m: NDArray[np.float32], colors: NDArray[np.uint8], stam
         data=packed.view(np.uint8).reshape(-1),
         is_dense=False,
     )
-
-
-def calibration_of(left_info: Any, right_info: Any) -> StereoCalibration:
-    """The rectified pair's geometry from its two CameraInfo messages, binning and region of interest applied.
-
-    Raises
-    ------
-    CalibrationError
-        See `StereoCalibration.from_projections`.
-    """
-    left, right = (np.asarray(info.p, np.float64).reshape(3, 4) for info in (left_info, right_info))
-    whole = StereoCalibration.from_projections(left, right, int(left_info.width), int(left_info.height))
-    roi = left_info.roi
-    if roi.width and roi.height:
-        whole = whole.cropped(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height))
-    binning = (max(int(left_info.binning_x), 1), max(int(left_info.binning_y), 1))
-    if binning == (1, 1):
-        return whole
-    return whole.scaled(whole.width_px // binning[0], whole.height_px // binning[1])
-
-
-def color_pixels(message: Any) -> NDArray[np.uint8]:
-    """RGB pixels, uint8 (H, W, 3), of an rgb8, bgr8 or mono8 Image.
-
-    Raises
-    ------
-    DataError
-        Another encoding, or less data than the size asks for.
-    """
-    if message.encoding not in _COLOR_CONVERSIONS:
-        expected = ", ".join(_COLOR_CONVERSIONS)
-        raise DataError(f"image has encoding {message.encoding!r}, expected one of {expected}")
-    channels = 3 if message.encoding in ("rgb8", "bgr8") else 1
-    pixels = _rows(message, np.dtype(np.uint8), channels)
-    conversion = _COLOR_CONVERSIONS[message.encoding]
-    contiguous = np.ascontiguousarray(pixels)
-    return contiguous if conversion is None else np.asarray(cv2.cvtColor(contiguous, conversion), np.uint8)
-
-
-def float_pixels(message: Any) -> NDArray[np.float32]:
-    """Pixels, float32 (H, W), of a 32FC1 Image.
-
-    Raises
-    ------
-    DataError
-        Another encoding, or less data than the size asks for.
-    """
-    if message.encoding != "32FC1":
-        raise DataError(f"image has encoding {message.encoding!r}, expected 32FC1")
-    order = ">" if message.is_bigendian else "<"
-    return np.ascontiguousarray(_rows(message, np.dtype(f"{order}f4"), 1), np.float32)
-
-
-def disparity_pixels(message: Any) -> NDArray[np.float32]:
-    """What a DisparityImage carries, d + doffs: float32 (H, W), NaN where it is below min_disparity."""
-    pixels = float_pixels(message.image)
-    return np.where(pixels >= np.float32(message.min_disparity), pixels, np.float32(np.nan))
-
-
-def cloud_points(message: Any) -> NDArray[np.float32]:
-    """x, y, z of a PointCloud2: float32 (height, width, 3) m.
-
-    Raises
-    ------
-    DataError
-        x, y or z is missing or not float32, or there is less data than the size asks for.
-    """
-    offsets = {field.name: int(field.offset) for field in message.fields if field.datatype == _FLOAT32_POINT_FIELD}
-    missing = [name for name in "xyz" if name not in offsets]
-    if missing:
-        found = ", ".join(field.name for field in message.fields) or "none"
-        raise DataError(f"cloud has the fields {found}, expected float32 {', '.join(missing)}")
-    height, width = int(message.height), int(message.width)
-    data = memoryview(message.data).cast("B")
-    if message.point_step < max(offsets.values()) + 4 or len(data) < message.row_step * height:
-        raise DataError(f"cloud of {width}x{height} points has {len(data)} bytes, expected {message.row_step * height}")
-    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}f4")
-    strides = (int(message.row_step), int(message.point_step))
-    axes = [np.ndarray((height, width), dtype, data, offsets[name], strides) for name in "xyz"]
-    return np.stack(axes, axis=-1).astype(np.float32, copy=False)
-
-
-def _rows(message: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
-    """A view of an Image's data, (H, W) or (H, W, C), without row padding."""
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    data = memoryview(message.data).cast("B")
-    if step < width * channels * dtype.itemsize or len(data) < step * height:
-        raise DataError(
-            f"image of {width}x{height} {message.encoding} with step {step} has {len(data)} bytes, "
-            f"expected at least {max(step, width * channels * dtype.itemsize) * height}"
-        )
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    strides = (step, channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
-    return np.ndarray(shape, dtype, data, 0, strides)
 
 
 def _type(name: str) -> Any:

@@ -12,7 +12,7 @@ from mcap.reader import make_reader
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay import messages
+from stereo_dp_ros.replay import decoding, messages
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics, find_stereo_topics
 
 CALIBRATION = StereoCalibration(
@@ -57,14 +57,14 @@ def test_every_field_comes_back(tmp_path: Path, compress: bool) -> None:
     assert (left.height, left.width, left.encoding, left.step, left.is_bigendian) == (4, 6, "rgb8", 18, 0)
     assert left.header.frame_id == "optical"
     assert messages.stamp_ns(left) == STAMP_NS
-    np.testing.assert_array_equal(messages.color_pixels(left), PIXELS)
-    np.testing.assert_array_equal(messages.color_pixels(read[TOPICS.right_image][1]), (PIXELS + 1)[..., ::-1])
+    np.testing.assert_array_equal(decoding.color_pixels(left), PIXELS)
+    np.testing.assert_array_equal(decoding.color_pixels(read[TOPICS.right_image][1]), (PIXELS + 1)[..., ::-1])
     info = read[TOPICS.right_info][1]
     assert (info.width, info.height, info.distortion_model) == (6, 4, "plumb_bob")
     assert info.p.tolist() == [10.5, 0, 4.0, -2.1, 0, 10.25, 1.5, 0, 0, 0, 1, 0]
     assert info.k.tolist() == [10.5, 0, 4.0, 0, 10.25, 1.5, 0, 0, 1]
     assert info.d.tolist() == [0] * 5
-    assert messages.calibration_of(read[TOPICS.left_info][1], info) == CALIBRATION
+    assert decoding.calibration_of(read[TOPICS.left_info][1], info) == CALIBRATION
 
 
 def test_ground_truth_is_the_messages_adjusted_disparity(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_ground_truth_is_the_messages_adjusted_disparity(tmp_path: Path) -> None
     assert (truth.f, truth.t) == (10.5, np.float32(0.2))
     assert (truth.min_disparity, truth.max_disparity) == (2.0, 5.5)
     assert (truth.valid_window.width, truth.valid_window.height) == (6, 4)
-    assert messages.float_pixels(truth.image)[0].tolist() == [1.0, 2.0, 2.5, 3.5, 4.5, 5.5]
-    np.testing.assert_array_equal(messages.disparity_pixels(truth), DISPARITY_PX + np.float32(1.5))
+    assert decoding.float_pixels(truth.image)[0].tolist() == [1.0, 2.0, 2.5, 3.5, 4.5, 5.5]
+    np.testing.assert_array_equal(decoding.disparity_pixels(truth), DISPARITY_PX + np.float32(1.5))
 
 
 def test_stamp_is_read_without_deserializing() -> None:
@@ -89,11 +89,10 @@ def test_calibration_applies_region_and_binning() -> None:
     for info in (left, right):
         info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 2, 1, 4, 2
         info.binning_x = info.binning_y = 2
-    found = messages.calibration_of(left, right)
+    found = decoding.calibration_of(left, right)
     assert (found.width_px, found.height_px) == (2, 1)
     assert (found.fx_px, found.fy_px) == (5.25, 5.125)
-    assert found.cx_left_px == pytest.approx((2.5 - 2 + 0.5) / 2 - 0.5)
-    assert found.doffs_px == pytest.approx(0.75)
+    assert (found.cx_left_px, found.cx_right_px, found.cy_px) == (0.25, 1.0, 0.25)
     assert found.baseline_m == pytest.approx(0.2)
 
 
@@ -207,16 +206,16 @@ def test_folder_without_metadata_is_read_from_its_file(tmp_path: Path) -> None:
 def test_pixels_of_other_encodings_or_too_little_data_are_refused() -> None:
     message = messages.image_message(PIXELS, "rgb8", 0, "f")
     with pytest.raises(DataError, match=r"encoding 'rgb8', expected 32FC1"):
-        messages.float_pixels(message)
+        decoding.float_pixels(message)
     message.data = message.data[:-1]
     with pytest.raises(DataError, match=r"6x4 rgb8 with step 18 has 71 bytes, expected at least 72"):
-        messages.color_pixels(message)
+        decoding.color_pixels(message)
     message.encoding = "yuv422"
-    with pytest.raises(DataError, match=r"encoding 'yuv422', expected one of rgb8, bgr8"):
-        messages.color_pixels(message)
+    with pytest.raises(DataError, match=r"encoding 'yuv422', expected one of mono8, 8UC1, mono16, rgb8, bgr8"):
+        decoding.color_pixels(message)
 
 
 def test_padded_rows_are_read() -> None:
     message = messages.image_message(np.arange(24, dtype=np.float32).reshape(4, 6), "32FC1", 0, "f")
     message.width = 5
-    np.testing.assert_array_equal(messages.float_pixels(message), np.arange(24.0).reshape(4, 6)[:, :5])
+    np.testing.assert_array_equal(decoding.float_pixels(message), np.arange(24.0).reshape(4, 6)[:, :5])

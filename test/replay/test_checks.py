@@ -9,7 +9,7 @@ import pytest
 from made_up import CALIBRATION, FRAME, TRUTH_PX, outputs
 
 from stereo_dp_ros.replay.checks import check_cloud, check_confidence, check_depth, check_disparity
-from stereo_dp_ros.replay.messages import cloud_points
+from stereo_dp_ros.replay.decoding import cloud_points
 
 STAMP = 1_700_000_000_500_000_000
 

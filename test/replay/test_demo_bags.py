@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from stereo_dp_ros.replay.bag import BagReader, find_stereo_topics
+from stereo_dp_ros.replay.decoding import calibration_of, color_pixels, disparity_pixels
 from stereo_dp_ros.replay.demo_bags import COURTYARD, DEMO_BAGS, MOTORCYCLE, TOPICS, motorcycle
-from stereo_dp_ros.replay.messages import calibration_of, color_pixels, disparity_pixels, stamp_ns
+from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.scene import Courtyard
 
 

@@ -1,0 +1,156 @@
+"""Arrays from messages of bags, without ROS; the readers take any object with a message's fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.messages import FLOAT32_POINT_FIELD
+
+__all__ = [
+    "calibration_of",
+    "cloud_colors",
+    "cloud_points",
+    "color_pixels",
+    "disparity_pixels",
+    "float_pixels",
+    "image_pixels",
+]
+
+# encoding → (bytes per channel, channels, OpenCV's conversion to gray or RGB), read as the node reads them
+_ENCODINGS: dict[str, tuple[int, int, int | None]] = {
+    "mono8": (1, 1, None),
+    "8UC1": (1, 1, None),
+    "mono16": (2, 1, None),
+    "rgb8": (1, 3, None),
+    "bgr8": (1, 3, cv2.COLOR_BGR2RGB),
+    "8UC3": (1, 3, cv2.COLOR_BGR2RGB),
+    "rgba8": (1, 4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (1, 4, cv2.COLOR_BGRA2RGB),
+    # OpenCV names a Bayer pattern by its second row's second and third pixel, ROS by its first two rows.
+    "bayer_rggb8": (1, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": (1, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (1, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": (1, 1, cv2.COLOR_BayerGB2RGB),
+}
+_MONO16_SCALE = 255.0 / 65535.0
+
+
+def calibration_of(left_info: Any, right_info: Any) -> StereoCalibration:
+    """The rectified pair's geometry from its two CameraInfo messages.
+
+    Region of interest and binning apply as in image_geometry: P is moved by the one, then divided by the other.
+
+    Raises
+    ------
+    CalibrationError
+        See `StereoCalibration.from_projections`.
+    """
+    roi = left_info.roi
+    size = (roi.width, roi.height) if roi.width and roi.height else (left_info.width, left_info.height)
+    binning = (max(int(left_info.binning_x), 1), max(int(left_info.binning_y), 1))
+    width, height = (int(length) // factor for length, factor in zip(size, binning, strict=True))
+    return StereoCalibration.from_projections(_projection(left_info), _projection(right_info), width, height)
+
+
+def _projection(info: Any) -> NDArray[np.float64]:
+    p = np.array(info.p, np.float64).reshape(3, 4)
+    p[0, 2] -= info.roi.x_offset
+    p[1, 2] -= info.roi.y_offset
+    p[0] /= max(int(info.binning_x), 1)
+    p[1] /= max(int(info.binning_y), 1)
+    return p
+
+
+def image_pixels(message: Any) -> NDArray[np.uint8]:
+    """Pixels of an Image: uint8 (H, W) gray, or (H, W, 3) RGB; 16 bits are scaled to 8, Bayer patterns are filled.
+
+    Raises
+    ------
+    DataError
+        Another encoding, or less data than the size asks for.
+    """
+    if message.encoding not in _ENCODINGS:
+        raise DataError(f"image has encoding {message.encoding!r}, expected one of {', '.join(_ENCODINGS)}")
+    item_bytes, channels, conversion = _ENCODINGS[message.encoding]
+    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}u{item_bytes}")
+    pixels = np.ascontiguousarray(_rows(message, dtype, channels))
+    if item_bytes == 2:
+        return np.asarray(cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=_MONO16_SCALE), np.uint8)
+    return np.asarray(pixels if conversion is None else cv2.cvtColor(pixels, conversion), np.uint8)
+
+
+def color_pixels(message: Any) -> NDArray[np.uint8]:
+    """As `image_pixels`, with gray as RGB."""
+    pixels = image_pixels(message)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8) if pixels.ndim == 2 else pixels
+
+
+def float_pixels(message: Any) -> NDArray[np.float32]:
+    """Pixels, float32 (H, W), of a 32FC1 Image.
+
+    Raises
+    ------
+    DataError
+        Another encoding, or less data than the size asks for.
+    """
+    if message.encoding != "32FC1":
+        raise DataError(f"image has encoding {message.encoding!r}, expected 32FC1")
+    order = ">" if message.is_bigendian else "<"
+    return np.ascontiguousarray(_rows(message, np.dtype(f"{order}f4"), 1), np.float32)
+
+
+def disparity_pixels(message: Any) -> NDArray[np.float32]:
+    """What a DisparityImage carries, d + doffs: float32 (H, W), NaN where it is below min_disparity."""
+    pixels = float_pixels(message.image)
+    return np.where(pixels >= np.float32(message.min_disparity), pixels, np.float32(np.nan))
+
+
+def cloud_points(message: Any) -> NDArray[np.float32]:
+    """x, y, z of a PointCloud2: float32 (height, width, 3) m.
+
+    Raises
+    ------
+    DataError
+        x, y or z is missing or not float32, or there is less data than the size asks for.
+    """
+    return np.stack([_cloud_field(message, name, "f4") for name in "xyz"], axis=-1).astype(np.float32, copy=False)
+
+
+def cloud_colors(message: Any) -> NDArray[np.uint8]:
+    """RGB of a PointCloud2, uint8 (height, width, 3), from its field `rgb`; DataError where it has none."""
+    packed = _cloud_field(message, "rgb", "u4")
+    return np.stack([(packed >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)], axis=-1)
+
+
+def _cloud_field(message: Any, name: str, kind: str) -> NDArray[Any]:
+    """A view (height, width) of one 4-byte field, read as `kind`."""
+    offset = next((int(f.offset) for f in message.fields if f.name == name and f.datatype == FLOAT32_POINT_FIELD), None)
+    if offset is None:
+        found = ", ".join(field.name for field in message.fields) or "none"
+        raise DataError(f"cloud has the fields {found}, expected float32 {name}")
+    height, width = int(message.height), int(message.width)
+    data = memoryview(message.data).cast("B")
+    if message.point_step < offset + 4 or len(data) < message.row_step * height:
+        raise DataError(f"cloud of {width}x{height} points has {len(data)} bytes, expected {message.row_step * height}")
+    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}{kind}")
+    return np.ndarray((height, width), dtype, data, offset, (int(message.row_step), int(message.point_step)))
+
+
+def _rows(message: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
+    """A view of an Image's data, (H, W) or (H, W, C), without row padding."""
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    data = memoryview(message.data).cast("B")
+    if step < width * channels * dtype.itemsize or len(data) < step * height:
+        raise DataError(
+            f"image of {width}x{height} {message.encoding} with step {step} has {len(data)} bytes, "
+            f"expected at least {max(step, width * channels * dtype.itemsize) * height}"
+        )
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    strides = (step, channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
+    return np.ndarray(shape, dtype, data, 0, strides)
