@@ -15,6 +15,7 @@ from stereo_dp_ros.core.errors import DataError  # noqa: E402
 from training.data import ProceduralScenes, SceneConfig, StereoSample, render_sample, to_tensors  # noqa: E402
 from training.data.composer import FAMILIES, compose, draw_range  # noqa: E402
 from training.data.draft import Draft  # noqa: E402
+from training.data.nuisances import NUISANCES  # noqa: E402
 from training.data.paint import bake  # noqa: E402
 from training.data.procedural import render_buffers  # noqa: E402
 from training.data.rasterizer import (  # noqa: E402
@@ -215,6 +216,27 @@ def test_bad_textures_are_named(tmp_path: Path) -> None:
 def test_bad_config_lists_every_problem() -> None:
     with pytest.raises(DataError, match=r"size 10x10.*supersampling 3.*family 'moon'"):
         SceneConfig(10, 10, supersampling=3, family="moon")
+
+
+def test_features_and_nuisances_can_be_left_out() -> None:
+    def scene(seed: int, *without: str) -> Scene:
+        return compose(seed, WIDTH, HEIGHT, RANGE, NO_PHOTOS, "room", 0.0, frozenset(without))
+
+    seeds = range(6)
+    assert any(layer.shadows for s in seeds for layer in scene(s).layers)
+    assert not any(layer.shadows for s in seeds for layer in scene(s, "shadows").layers)
+    assert not any(layer.paint.light for s in seeds for layer in scene(s, "light").layers)
+    assert not any(layer.paint.source == "plain" for s in seeds for layer in scene(s, "plain").layers)
+    without = (*NUISANCES, "vertical error")
+    for seed in range(4):
+        bare = render_sample(seed, replace(SMALL, without=without))
+        clean = render_sample(seed, replace(SMALL, nuisances=False))
+        np.testing.assert_array_equal(bare.left, clean.left)
+        np.testing.assert_array_equal(bare.right, clean.right)
+    assert {compose(s, WIDTH, HEIGHT, RANGE, NO_PHOTOS, without=frozenset(["photo", "room", "flying"])).family
+            for s in range(5)} == {"street"}
+    with pytest.raises(DataError, match="without snow, expected some of .*shadows"):
+        SceneConfig(without=("snow",))
 
 
 def test_dataset_resumes_at_any_sample() -> None:

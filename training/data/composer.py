@@ -15,24 +15,33 @@ from training.data.solids import add_solid
 from training.data.surface import Surface
 from training.data.textures import TextureLibrary
 
-__all__ = ["FAMILIES", "compose", "draw_range"]
+__all__ = ["FAMILIES", "FEATURES", "compose", "draw_range"]
 
 FAMILIES = {"photo": 0.28, "room": 0.40, "street": 0.14, "flying": 0.18}
 """Scene families and how often each is drawn."""
 
+FEATURES = ("plain", "light", "bent", "thin", "shadows", "reflections")
+"""What can be left out of scenes: surfaces without texture, diffuse shading, bent sheets, lines 1 to 5 px thin, ..."""
+
 
 def compose(
     seed: int, width_px: int, height_px: int, disparity_px: tuple[float, float], library: TextureLibrary,
-    family: str | None = None, vertical_error_px: float = 0.5,
+    family: str | None = None, vertical_error_px: float = 0.5, without: frozenset[str] = frozenset(),
 ) -> Scene:
-    """The scene of a seed, in a random family unless one is given; the range is `draw_range`'s."""
+    """The scene of a seed, in a random family unless one is given; the range is `draw_range`'s.
+
+    ``without`` names `FAMILIES` and `FEATURES` to leave out.
+    """
     rng = np.random.default_rng(seed)
-    name = family or str(rng.choice(list(FAMILIES), p=list(FAMILIES.values())))
+    weights = np.array([0.0 if name in without else weight for name, weight in FAMILIES.items()])
+    name = family or str(rng.choice(list(FAMILIES), p=weights / weights.sum()))
     low, high = draw_range(rng, name, disparity_px)
-    draft = Draft(rng, library, width_px, height_px, low, high)
+    draft = Draft(rng, library, width_px, height_px, low, high, without)
     {"photo": _photo, "room": _room, "street": _street, "flying": _flying}[name](draft)
-    _cast_shadows(draft)
-    _mirror(draft)
+    if "shadows" not in without:
+        _cast_shadows(draft)
+    if "reflections" not in without:
+        _mirror(draft)
     vertical = float(rng.random() < 0.5)
     return Scene(
         width_px, height_px, draft.low, draft.high, tuple(draft.layers), name, tuple(draft.reflections),
@@ -229,7 +238,7 @@ def _cast_shadows(draft: Draft) -> None:
     large = [n for n, item in enumerate(draft.layers) if _area(item) > 0.3 * area and not item.shape.groups
              and item.shape.bitmap is None]
     depth, blur = float(rng.uniform(0.2, 0.75)), log_uniform(rng, 1.0, 16.0)
-    direction = -np.array(draft.light.direction[:2])
+    direction = -np.array(draft.light.direction[:2]) if draft.light is not None else np.array([0.0, 1.0])
     casters = [item for item in draft.layers if item.shape.groups and _area(item) > 300]
     for number in large:
         layer = draft.layers[number]

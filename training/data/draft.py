@@ -60,6 +60,7 @@ class Draft:
     height: int
     low: float
     high: float
+    without: frozenset[str] = frozenset()
     layers: list[Layer] = field(default_factory=list)
     reflections: list[Reflection] = field(default_factory=list)
 
@@ -68,8 +69,10 @@ class Draft:
         self.camera = self.aimed(0.0)
         direction = np.array([rng.normal(0, 0.7), -abs(rng.normal(0.6, 0.4)), -rng.uniform(0.2, 1.0)])
         x, y, z = direction / np.linalg.norm(direction)
-        self.light = Light((float(x), float(y), float(z)), float(rng.uniform(0.35, 0.9)),
+        self.light: Light | None = Light((float(x), float(y), float(z)), float(rng.uniform(0.35, 0.9)),
                            self.camera.focal_px, self.camera.cx_px, self.camera.cy_px)
+        if "light" in self.without:
+            self.light = None
         self.palette = [_colour(rng) for _ in range(int(rng.integers(3, 9)))]
 
     def aimed(self, pitch: float, roll: float = 0.0) -> Camera:
@@ -121,7 +124,7 @@ class Draft:
         rng = self.rng
         seed = int(rng.integers(2**31))
         shade = float(rng.choice([0.05, 0.2, 0.5, 1.0], p=[0.35, 0.35, 0.2, 0.1]))
-        if rng.random() < plain:
+        if rng.random() < plain and "plain" not in self.without:
             if rng.random() < 0.6:
                 return Paint("plain", seed, colour=self.colour(), shade=shade, light=self.light)
             return Paint(self.library.draw(rng), seed, density=log_uniform(rng, 0.5, 2.5),

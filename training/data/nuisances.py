@@ -10,7 +10,11 @@ import numpy as np
 
 from training.data.textures import smooth_noise
 
-__all__ = ["apply_nuisances"]
+__all__ = ["NUISANCES", "apply_nuisances"]
+
+NUISANCES = ("exposure", "mismatch", "relighting", "vignette", "blur", "noise", "jpeg", "gray")
+"""What can be left out: brightness and gamma of the pair, their difference between the views, ..."""
+
 
 _NOISE_BANK = 1 << 21
 _UNIT = 160  # value of the 8-bit light raster that leaves a pixel as it is
@@ -29,17 +33,23 @@ class _Camera:
     jpeg_quality: int | None
 
 
-def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two uint8 (H, W, 3) views through one random pair of cameras, and in a quarter of cases without colour."""
+def apply_nuisances(
+    left: np.ndarray, right: np.ndarray, rng: np.random.Generator, without: frozenset[str] = frozenset()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two uint8 (H, W, 3) views through one random pair of cameras, and in a quarter of cases without colour.
+
+    ``without`` names `NUISANCES` to leave out.
+    """
     if rng.random() < 0.04:  # some pairs are clean
         return left, right
-    cameras = _camera_pair(rng, float(left[::8, ::8].mean()))
-    if rng.random() < 0.25:
+    cameras = _camera_pair(rng, float(left[::8, ::8].mean()), without)
+    if rng.random() < 0.25 and "gray" not in without:
         left, right = (cv2.cvtColor(cv2.cvtColor(v, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for v in (left, right))
         gray = True
     else:
         gray = False
     relight = np.exp(rng.uniform(np.log(0.05), 0.0)) if rng.random() < 0.2 else 0.0
+    relight *= "relighting" not in without
     views = []
     for view, camera in zip((left, right), cameras, strict=True):
         view = _light(view, camera, relight, rng)
@@ -49,7 +59,7 @@ def apply_nuisances(left: np.ndarray, right: np.ndarray, rng: np.random.Generato
     return views[0], views[1]
 
 
-def _camera_pair(rng: np.random.Generator, brightness: float) -> list[_Camera]:
+def _camera_pair(rng: np.random.Generator, brightness: float, without: frozenset[str]) -> list[_Camera]:
     # automatic exposure gets part of the way to a middling picture
     exposure = (rng.uniform(70, 150) / max(brightness, 8.0)) ** rng.uniform(0.2, 0.8) * np.exp(rng.normal(0, 0.1))
     exposure = exposure * np.exp(rng.normal(0, 0.05, 3))
@@ -59,12 +69,18 @@ def _camera_pair(rng: np.random.Generator, brightness: float) -> list[_Camera]:
     quality = int(rng.integers(50, 98)) if rng.random() < 0.3 else None
     # most rigs are matched, some are badly off
     mismatch = rng.choice([0.01, 0.06, 0.25], p=[0.45, 0.4, 0.15])
+    if "exposure" in without:
+        exposure, gamma = np.ones(3), 1.0
+    mismatch *= "mismatch" not in without
+    blur *= "blur" not in without
+    noise *= "noise" not in without
+    quality = None if "jpeg" in without else quality
     return [
         _Camera(
             gain=exposure * np.exp(rng.normal(0, mismatch)) * np.exp(rng.normal(0, mismatch / 4, 3)),
             gamma=float(gamma * np.exp(rng.normal(0, mismatch / 2))),
             offset=float(rng.normal(0, 30 * mismatch)),
-            vignette=float(rng.uniform(0, 0.4)) if rng.random() < 0.3 else 0.0,
+            vignette=float(rng.uniform(0, 0.4)) if rng.random() < 0.3 and "vignette" not in without else 0.0,
             blur_px=float(blur * np.exp(rng.normal(0, 0.2))),
             noise=float(noise * np.exp(rng.normal(0, 0.2))),
             jpeg_quality=quality,
@@ -95,7 +111,7 @@ def _sensor(view: np.ndarray, camera: _Camera, gray: bool, rng: np.random.Genera
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.full(3, camera.gain.mean()) if gray else camera.gain
     table = 255 * np.clip(levels * gain, 0, 1) ** camera.gamma + camera.offset
-    view = cv2.LUT(view, np.clip(table, 0, 255).astype(np.uint8)[None])
+    view = cv2.LUT(view, np.clip(np.rint(table), 0, 255).astype(np.uint8)[None])
     deviation = camera.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
     seen = view[..., 0] if gray else view
     noise = cv2.multiply(_normal(seen.shape, rng), cv2.LUT(seen, deviation))

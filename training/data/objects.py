@@ -27,7 +27,7 @@ def relief(draft: Draft, centre: tuple[float, float], size: tuple[float, float],
     per_px = disparity / draft.camera.focal_px
     tilt = per_px * np.tan(rng.normal(0, rng.choice([0.0, 0.3, 0.8], p=[0.25, 0.45, 0.3]), 2).clip(-1.3, 1.3))
     bend = np.zeros(3)
-    if rng.random() < 0.45:
+    if rng.random() < 0.45 and "bent" not in draft.without:
         bulge = -per_px * rng.choice([1.0, 1.0, -1.0]) * rng.gamma(2.0, 0.8)
         across, both, along = rng.uniform(0, 1), rng.normal(0, 0.3), rng.uniform(0, 1)
         bend = bulge * np.array([across / size[0], both / np.sqrt(size[0] * size[1]), along / size[1]])
@@ -38,6 +38,8 @@ def add_object(draft: Draft, centre: tuple[float, float], size: tuple[float, flo
     """One thing of a random kind."""
     rng = draft.rng
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
+    if kind in ("strokes", "grille") and "thin" in draft.without:
+        kind = "rectangle"
     if kind == "leaves":
         paint = draft.paint(plain=0.6)
         for shape in shapes.leaves(rng, centre, size):

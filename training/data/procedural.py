@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
-from training.data.composer import FAMILIES, compose
-from training.data.nuisances import apply_nuisances
+from training.data.composer import FAMILIES, FEATURES, compose
+from training.data.nuisances import NUISANCES, apply_nuisances
 from training.data.paint import bake
 from training.data.rasterizer import Lattice, ViewBuffers, blend_reflection, occlusion_mask, render_view, resolve
 from training.data.sample import StereoSample
@@ -21,6 +21,7 @@ from training.data.textures import TextureLibrary
 __all__ = ["SceneConfig", "default_texture_dir", "default_texture_dir", "render_buffers", "render_sample"]
 
 _NUISANCE_STREAM = 0x5EED
+_REMOVABLE = {*FAMILIES, *FEATURES, *NUISANCES, "vertical error"}
 
 
 def default_texture_dir() -> Path | None:
@@ -48,6 +49,9 @@ class SceneConfig:
         Samples per pixel along each axis, 1 or 2.
     family
         One of `composer.FAMILIES`; None draws one.
+    without
+        Names to leave out, for ablations: of `composer.FAMILIES`, `composer.FEATURES`, `nuisances.NUISANCES`,
+        or "vertical error".
     """
 
     width_px: int = 640
@@ -57,6 +61,7 @@ class SceneConfig:
     nuisances: bool = True
     supersampling: int = 2
     family: str | None = None
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         low, high = self.max_disparity_px
@@ -69,6 +74,11 @@ class SceneConfig:
             problems.append(f"supersampling {self.supersampling}, expected 1 or 2")
         if self.family is not None and self.family not in FAMILIES:
             problems.append(f"family {self.family!r}, expected one of {', '.join(FAMILIES)}")
+        unknown = sorted(set(self.without) - _REMOVABLE)
+        if unknown:
+            problems.append(f"without {', '.join(unknown)}, expected some of {', '.join(sorted(_REMOVABLE))}")
+        elif set(self.without) >= set(FAMILIES):
+            problems.append("without every family of scenes")
         if problems:
             raise DataError("SceneConfig: " + "; ".join(problems))
 
@@ -96,17 +106,19 @@ def render_buffers(scene: Scene, lattice: Lattice, library: TextureLibrary) -> t
 
 def render_sample(seed: int, config: SceneConfig) -> StereoSample:
     """The sample of a seed: the same arrays for the same (seed, config) and texture folder."""
-    library = _library(config.texture_dir)
+    library = _library(Path(config.texture_dir) if config.texture_dir is not None else None)
+    without = frozenset(config.without)
+    level = not config.nuisances or "vertical error" in without
     scene = compose(
         seed, config.width_px, config.height_px, config.max_disparity_px, library, config.family,
-        vertical_error_px=0.5 if config.nuisances else 0.0,
+        vertical_error_px=0.0 if level else 0.5, without=without,
     )
     lattice = Lattice(config.width_px, config.height_px, config.supersampling)
     left, right = render_buffers(scene, lattice, library)
     left_rgb, right_rgb = (np.ascontiguousarray(resolve(view.rgbx, lattice)[..., :3]) for view in (left, right))
     if config.nuisances:
         rng = np.random.default_rng((seed, _NUISANCE_STREAM))
-        left_rgb, right_rgb = apply_nuisances(left_rgb, right_rgb, rng)
+        left_rgb, right_rgb = apply_nuisances(left_rgb, right_rgb, rng, without)
     return StereoSample(
         left_rgb, right_rgb, lattice.centres(left.disparity_px).copy(), occlusion_mask(left, right, lattice, scene)
     )
