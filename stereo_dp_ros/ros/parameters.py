@@ -125,6 +125,14 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         3600.0,
         live=True,
     ),
+    ParameterSpec(
+        "rectification_check_period_s",
+        30.0,
+        "Seconds between two looks at whether the images are rectified; 0 never looks.",
+        0.0,
+        3600.0,
+        live=True,
+    ),
 )
 
 _SPEC_OF = {spec.name: spec for spec in PARAMETERS}
@@ -157,6 +165,7 @@ class NodeParameters:
     points_decimation: int = 1
     max_rate_hz: float = 0.0
     max_age_s: float = 1.0
+    rectification_check_period_s: float = 30.0
 
     def __post_init__(self) -> None:
         if (self.inference_width == 0) != (self.inference_height == 0):

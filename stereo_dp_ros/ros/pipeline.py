@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.rectification import Rectification, RectifiedWindow
 from stereo_dp_ros.ros.synchronizer import ImagePair
 
-__all__ = ["DroppedPairError", "Estimator", "Pipeline"]
+__all__ = ["DroppedPairError", "Estimator", "Pipeline", "ProcessedPair"]
 
 UInt8Array = NDArray[np.uint8]
 
@@ -37,6 +38,16 @@ class DroppedPairError(Exception):
     def __init__(self, cause: str, line: str = "") -> None:
         super().__init__(line)
         self.cause = cause
+
+
+@dataclass(frozen=True)
+class ProcessedPair:
+    """A pair whose outputs were published: its images as matched, its geometry, and each stage's duration."""
+
+    left: UInt8Array
+    right: UInt8Array
+    cameras: CameraPair
+    durations_ms: dict[str, float]
 
 
 class Pipeline:
@@ -64,10 +75,8 @@ class Pipeline:
         self._rectification = rectification
         self._topics = topics
 
-    def process(
-        self, pair: ImagePair, parameters: NodeParameters, stopped: threading.Event
-    ) -> tuple[CameraPair, dict[str, float]]:
-        """Publish the outputs of `pair`; return its geometry and the duration of each stage in ms.
+    def process(self, pair: ImagePair, parameters: NodeParameters, stopped: threading.Event) -> ProcessedPair:
+        """Publish the outputs of `pair`.
 
         Once `stopped` is set nothing is published any more.
 
@@ -91,7 +100,7 @@ class Pipeline:
             raise DroppedPairError("deactivated")
         output_ms = self._outputs.publish(names, result)
         published_ns = time.monotonic_ns()
-        return cameras, {
+        durations_ms = {
             "wait": waited_ns * 1e-6,
             "decode": (prepared_ns - started_ns) * 1e-6,
             "estimate": (inferred_ns - prepared_ns) * 1e-6,
@@ -99,6 +108,7 @@ class Pipeline:
             **output_ms,
             "total": (published_ns - started_ns + waited_ns) * 1e-6,
         }
+        return ProcessedPair(left, right, cameras, durations_ms)
 
     def _prepare(self, pair: ImagePair) -> tuple[UInt8Array, UInt8Array, CameraPair, RectifiedWindow | None]:
         """Return both images as arrays, rectified, with their geometry."""

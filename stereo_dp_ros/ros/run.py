@@ -15,7 +15,8 @@ from stereo_dp_ros.ros.camera import SIDES, CameraInfos
 from stereo_dp_ros.ros.faults import FaultLog, Severity
 from stereo_dp_ros.ros.inputs import Input
 from stereo_dp_ros.ros.parameters import NodeParameters
-from stereo_dp_ros.ros.pipeline import DroppedPairError, Pipeline
+from stereo_dp_ros.ros.pipeline import DroppedPairError, Pipeline, ProcessedPair
+from stereo_dp_ros.ros.rectification_check import measure_alignment
 from stereo_dp_ros.ros.statistics import Latencies, PairCounts
 from stereo_dp_ros.ros.synchronizer import ImagePair, StereoSynchronizer, TimedMessage
 from stereo_dp_ros.ros.worker import NewestWorker, RateLimit
@@ -24,6 +25,7 @@ __all__ = ["ActiveRun", "InputTopics"]
 
 _STOP_TIMEOUT_S = 1.0
 _INPUT_DEPTH = 10  # messages that may arrive in a burst before the executor takes the first
+_MAX_ROW_OFFSET_PX = 1.25
 _PAIR_CAUSES = ("bad_image", "bad_camera_info", "inference_failed", "output_failed")
 
 
@@ -74,6 +76,7 @@ class ActiveRun:
         self._faults = faults
         self._live_parameters = live_parameters
         self._rate_limit = RateLimit()
+        self._next_check_ns = 0
         self._note = ""
         self._stopped = threading.Event()
         self._worker: NewestWorker[ImagePair] = NewestWorker(self._process, "stereo inference")
@@ -128,6 +131,7 @@ class ActiveRun:
             self.counts.drop("deactivated")
         self.synchronizer.clear()
         self._infos.clear()
+        self._faults.resolve("rectification")
         return self._worker.ended
 
     def on_pair(self, pair: ImagePair) -> None:
@@ -150,7 +154,7 @@ class ActiveRun:
 
     def _process(self, pair: ImagePair) -> None:
         try:
-            cameras, durations_ms = self._pipeline.process(pair, self._live_parameters(), self._stopped)
+            processed = self._pipeline.process(pair, self._live_parameters(), self._stopped)
         except DroppedPairError as dropped:
             self.counts.drop(dropped.cause)
             if dropped.cause in _PAIR_CAUSES:
@@ -162,8 +166,36 @@ class ActiveRun:
                 self._faults.report("output_failed", f"output failed: {type(error).__name__}: {error}")
             return
         self.counts.publish()
-        self.latencies.add(durations_ms)
+        self.latencies.add(processed.durations_ms)
         self._faults.resolve(*_PAIR_CAUSES)
-        if cameras.note and cameras.note != self._note:
-            self._note = cameras.note
-            self._node.get_logger().info(cameras.note)
+        note = processed.cameras.note
+        if note and note != self._note:
+            self._note = note
+            self._node.get_logger().info(note)
+        self._check_rectification(processed)
+
+    def _check_rectification(self, processed: ProcessedPair) -> None:
+        """Look at the images themselves now and then; a warning stays until a later look finds nothing."""
+        period_s = self._live_parameters().rectification_check_period_s
+        now_ns = time.monotonic_ns()
+        if period_s == 0.0 or now_ns < self._next_check_ns:
+            return
+        self._next_check_ns = now_ns + int(period_s * 1e9)
+        alignment = measure_alignment(processed.left, processed.right)
+        if alignment is None:
+            return
+        self._faults.resolve("rectification")
+        names = " and ".join(image.topic for image in self.images)
+        adjusted_px = alignment.disparity_px + processed.cameras.calibration.doffs_px
+        if alignment.row_offset_px > _MAX_ROW_OFFSET_PX:
+            line = (
+                f"{names}: {alignment.matches} matches are {alignment.row_offset_px:.1f} px apart vertically (median), "
+                f"expected less than {_MAX_ROW_OFFSET_PX} in a rectified pair (set rectify, or calibrate anew)"
+            )
+            self._faults.report("rectification", line, Severity.WARN, lasting=True)
+        elif adjusted_px < -_MAX_ROW_OFFSET_PX:
+            line = (
+                f"{names}: matches have a disparity of {adjusted_px:.1f} px (median), expected more than 0 "
+                "(are left and right swapped?)"
+            )
+            self._faults.report("rectification", line, Severity.WARN, lasting=True)

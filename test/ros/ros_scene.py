@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
@@ -91,6 +93,22 @@ class PlaneScene:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
+def textured_plane(scene: PlaneScene) -> tuple[np.ndarray, np.ndarray]:
+    """The plane with a texture of several scales, as photographs have it."""
+    shift = round(scene.disparity_px)
+    width, height = scene.width_px + shift, scene.height_px
+    random = np.random.default_rng(0)
+    texture = sum(
+        weight
+        * cv2.resize(
+            random.uniform(0, 255, (height // scale + 1, width // scale + 1, 3)).astype(np.float32), (width, height)
+        )
+        for scale, weight in ((2, 0.2), (5, 0.2), (16, 0.3), (50, 0.3))
+    )
+    texture = np.asarray(texture).astype(np.uint8)
+    return texture[:, : scene.width_px], texture[:, shift:]
+
+
 class PlaneBackend:
     """Answers a constant disparity, in pixels of the network's input."""
 
@@ -111,8 +129,6 @@ class PlaneBackend:
 
 def plane_estimator(disparity_px: float, input_size: tuple[int, int] | None = None) -> StereoEstimator:
     """The product's estimator around a `PlaneBackend`, with a searched range of 64 px of the network's input."""
-    from pathlib import Path
-
     manifest = Manifest(name="plane", size_multiple=32, max_disparity_px=64.0, files={})
     return StereoEstimator(Model(manifest, Path()), PlaneBackend(disparity_px), input_size=input_size)
 

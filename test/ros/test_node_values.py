@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from ros_rig import Rig
-from ros_scene import FRAME, FunctionEstimator, PlaneScene, plane_estimator
+from ros_scene import FRAME, FunctionEstimator, PlaneScene, plane_estimator, textured_plane
 from sensor_msgs.msg import PointField
 
 from stereo_dp_ros.core.disparity import DisparityMap
@@ -294,22 +293,6 @@ def test_only_what_is_subscribed_is_published(rig: Rig) -> None:
     assert run.latencies.percentiles().keys() >= {"wait", "decode", "estimate", "messages", "publish", "total"}
 
 
-def textured(scene: PlaneScene) -> tuple[np.ndarray, np.ndarray]:
-    """The plane with a texture of several scales, as photographs have it."""
-    shift = round(scene.disparity_px)
-    width, height = scene.width_px + shift, scene.height_px
-    random = np.random.default_rng(0)
-    texture = sum(
-        weight
-        * cv2.resize(
-            random.uniform(0, 255, (height // scale + 1, width // scale + 1, 3)).astype(np.float32), (width, height)
-        )
-        for scale, weight in ((2, 0.2), (5, 0.2), (16, 0.3), (50, 0.3))
-    )
-    texture = np.asarray(texture).astype(np.uint8)
-    return texture[:, : scene.width_px], texture[:, shift:]
-
-
 def test_the_shipped_model_finds_the_plane(rig: Rig) -> None:
     """End to end with the default model, at another resolution than the camera's, with cx_left ≠ cx_right."""
     scene = PlaneScene(640, 480, fx_px=400.0, baseline_m=0.11, cx_left_px=316.0, cx_right_px=318.0)
@@ -317,7 +300,7 @@ def test_the_shipped_model_finds_the_plane(rig: Rig) -> None:
     rig.until(lambda: rig.node.active_run is not None, "the model is loaded", timeout_s=120.0)
     rig.connect("depth/image_rect", "points2", scene=scene)
     header = rig.header()
-    left, right = (image_message(image, "rgb8", header) for image in textured(scene))
+    left, right = (image_message(image, "rgb8", header) for image in textured_plane(scene))
     rig.publish(left_image_rect=left, right_image_rect=right)
     rig.until(lambda: rig.received["points2"], "the network answers", timeout_s=120.0)
     depth = pixels(rig.last("depth/image_rect"))[16:-16, 48:-16]
