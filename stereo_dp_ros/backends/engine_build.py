@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stereo_dp_ros.backends.cuda_driver import CudaDriver
 from stereo_dp_ros.backends.engine_cache import EngineCache, EngineKey, EngineRecord
@@ -62,8 +63,7 @@ def build_engine(
                 return BuiltEngine(cache.path(key), record, built=False)
             except BackendError as error:
                 replaced = str(error)
-        module = importlib.import_module(f"stereo_dp_ros.backends.{CONVERTERS[converter]}")
-        convert: Convert = module.build
+        convert: Convert = _import(CONVERTERS[converter]).build
         engine = convert(model, size, precision)
         figures = _trusted(driver, engine, model, size, precision)
         record = EngineRecord(key, converter, figures)
@@ -82,12 +82,19 @@ def _trusted(
     driver: CudaDriver, engine: bytes, model: Model, size: tuple[int, int], precision: str
 ) -> dict[str, object]:
     """Figures of the comparison; BackendError if the engine fails it."""
-    reference = importlib.import_module("stereo_dp_ros.backends.onnxruntime_backend")
-    expected = reference.create(model, precision="fp32", threads=None, device="cpu")
+    expected = _import("onnxruntime_backend").create(model, precision="fp32", threads=None, device="cpu")
     session = EngineSession(driver, engine, size)
     try:
         return compare(session.infer, expected.infer, size, TOLERANCES[precision]).as_dict()
     except BackendError as error:
-        raise BackendError(f"the engine is refused: {error}") from error
+        raise BackendError(f"the engine is refused, ONNX Runtime on the CPU being the reference: {error}") from error
     finally:
         session.close()
+
+
+def _import(module: str) -> Any:
+    """A module of this room that needs more than the runtime does."""
+    try:
+        return importlib.import_module(f"stereo_dp_ros.backends.{module}")
+    except ModuleNotFoundError as error:
+        raise BackendError(f"building an engine so needs {error.name} (pip install {error.name})") from error

@@ -15,7 +15,7 @@ from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.images import read_image
 from stereo_dp_ros.core.timing import textured_pair
 
-__all__ = ["TOLERANCES", "GateFigures", "Tolerance", "compare", "gate_pairs"]
+__all__ = ["TOLERANCES", "Answer", "GateFigures", "Tolerance", "compare", "gate_pairs"]
 
 _DATA = Path(__file__).resolve().parent / "data"
 _FAR_PX = 1.0
@@ -92,7 +92,7 @@ def compare(candidate: Infer, reference: Infer, size: tuple[int, int], tolerance
     beyond = [name for name, limit in limits.items() if getattr(worst, name) > limit]
     if beyond:
         listed = ", ".join(f"{name} {getattr(worst, name):.4f} (at most {limits[name]:g})" for name in beyond)
-        raise BackendError(f"differs from ONNX Runtime on the CPU: {listed}")
+        raise BackendError(f"differs from the reference: {listed}")
     return worst
 
 

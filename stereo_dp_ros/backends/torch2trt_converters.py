@@ -1,8 +1,8 @@
 """Converters that torch2trt 0.5.0 lacks, or has and gets wrong, for the calls that students make.
 
-Lacking: rsqrt, softmax as a function, float, detach. Wrong: indexing by one slice or from a negative start, squeeze
-(removes nothing), pad (the last two dimensions only, whatever mode and value). Sizes are fixed, so that shapes are
-constants.
+Lacking: rsqrt, softmax as a function, float, to, detach, amax, >=. Wrong: indexing by one slice or from a negative
+start, squeeze (removes nothing), pad (the last two dimensions only, whatever mode and value). Sizes are fixed, so that
+shapes are constants.
 """
 
 from __future__ import annotations
@@ -36,11 +36,36 @@ def _softmax(trt: Any, ctx: Any) -> None:
     ctx.method_return._trt = layer.get_output(0)
 
 
-def _unchanged(trt: Any, ctx: Any) -> None:
-    """float: the network is in fp32 already, fp16 is the builder's choice. detach: there are no gradients."""
+def _detach(trt: Any, ctx: Any) -> None:
     source = ctx.method_args[0]
     if hasattr(source, "_trt"):
         ctx.method_return._trt = source._trt
+
+
+def _to_float(trt: Any, ctx: Any) -> None:
+    """float, to: numbers are in fp32 already, and fp16 is the builder's choice; truth values are cast."""
+    source, result = ctx.method_args[0], ctx.method_return
+    if not hasattr(source, "_trt"):
+        return
+    if not result.is_floating_point():
+        raise BackendError(f"torch2trt: a cast to {result.dtype} cannot be converted, expected a float type")
+    is_float = source.is_floating_point()
+    result._trt = source._trt if is_float else ctx.network.add_cast(source._trt, trt.float32).get_output(0)
+
+
+def _amax(trt: Any, ctx: Any) -> None:
+    source = ctx.method_args[0]
+    axis, keep = _argument(ctx, 1, "dim", None), _argument(ctx, 2, "keepdim", False)
+    layer = ctx.network.add_reduce(source._trt, trt.ReduceOperation.MAX, 1 << (axis % source.ndim), keep)
+    ctx.method_return._trt = layer.get_output(0)
+
+
+def _at_least(trt: Any, ctx: Any) -> None:
+    """A >= b, as not a < b."""
+    first, second = (tensor._trt for tensor in ctx.method_args[:2])
+    less = ctx.network.add_elementwise(first, second, trt.ElementWiseOperation.LESS)
+    layer = ctx.network.add_unary(less.get_output(0), trt.UnaryOperation.NOT)
+    ctx.method_return._trt = layer.get_output(0)
 
 
 def _squeeze(trt: Any, ctx: Any) -> None:
@@ -103,8 +128,11 @@ def _argument(ctx: Any, position: int, name: str, default: Any) -> Any:
 CONVERTERS: dict[str, Callable[[Any, Any], None]] = {
     "torch.rsqrt": _unary("SQRT", "RECIP"),
     "torch.softmax": _softmax,
-    "torch.Tensor.float": _unchanged,
-    "torch.Tensor.detach": _unchanged,
+    "torch.Tensor.float": _to_float,
+    "torch.Tensor.to": _to_float,
+    "torch.Tensor.detach": _detach,
+    "torch.Tensor.amax": _amax,
+    "torch.Tensor.__ge__": _at_least,
     "torch.Tensor.squeeze": _squeeze,
     "torch.squeeze": _squeeze,
     "torch.Tensor.__getitem__": _getitem,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stereo_dp_ros.backends.deployed_network import DeployedNetwork
+from stereo_dp_ros.backends.engine_gate import TOLERANCES, Answer, compare
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError, ModelError
 from stereo_dp_ros.core.models import Model
@@ -18,6 +22,11 @@ from stereo_dp_ros.networks import load_network
 
 __all__ = ["TorchBackend", "create", "load_weights", "unusable"]
 
+_LOG = logging.getLogger(__name__)
+
+Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+_GATE_SIZE = (320, 256)
 _TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _WARM_UP_RUNS = 3  # cuDNN chooses its algorithms in the first runs; they must not be recorded
 
@@ -26,7 +35,8 @@ class TorchBackend:
     """A student in torch. Images go to the device as uint8; all else happens there.
 
     On CUDA the whole of it, copies included, is recorded as one graph for each size and replayed; host buffers are
-    page-locked. In fp16 and bf16 autocast keeps reductions and softmax in fp32.
+    page-locked. In fp16 and bf16 autocast keeps reductions and softmax in fp32. Precision "auto" is fp16 on CUDA if
+    its answers there are those of fp32, as for an engine; else fp32.
     """
 
     name = "torch"
@@ -35,28 +45,50 @@ class TorchBackend:
         self._device = torch.device(device)
         on_gpu = device == "cuda"
         self.device = f"CUDA, {torch.cuda.get_device_name()}" if on_gpu else "CPU"
-        self.precision = ("fp16" if on_gpu else "fp32") if precision == "auto" else precision
+        self.precision = "fp32" if precision == "auto" else precision
         if threads is not None:
             torch.set_num_threads(threads)
         self._network = DeployedNetwork(load_weights(model)).to(self._device)
         if on_gpu:
             for memory_format in (torch.channels_last, torch.channels_last_3d):  # of 2-D and of 3-D convolutions
                 self._network.to(memory_format=memory_format)  # type: ignore[call-overload]
+            if precision == "auto":
+                self._prefer_half()
         self._replay: _Replay | None = None
 
     def infer(
         self, left: NDArray[np.uint8], right: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `core.backend.Backend`."""
+        run = self._replayed if self._device.type == "cuda" else self._eager
         try:
             with torch.inference_mode():
-                if self._device.type == "cuda":
-                    disparity, confidence = self._replayed(left, right)
-                else:
-                    disparity, confidence = self._forward(*(torch.from_numpy(i)[None] for i in (left, right)))
+                disparity, confidence = run(left, right)
                 return disparity[0, 0].numpy().copy(), confidence[0, 0].numpy().copy()
         except RuntimeError as error:
             raise BackendError(f"torch failed: {str(error).strip().splitlines()[0]}") from error
+
+    def _prefer_half(self) -> None:
+        """Take fp16 if its answers on this GPU are those of fp32 there."""
+
+        def infer(precision: str, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> Answer:
+            self.precision = precision
+            with torch.inference_mode():
+                disparity, confidence = self._eager(left, right)
+            return disparity[0, 0].numpy(), confidence[0, 0].numpy()
+
+        half, full = (functools.partial(infer, precision) for precision in ("fp16", "fp32"))
+        try:
+            compare(half, full, _GATE_SIZE, TOLERANCES["fp16"])
+            self.precision = "fp16"
+        except BackendError as error:
+            self.precision = "fp32"
+            _LOG.warning("torch runs in fp32: fp16 %s", error)
+
+    def _eager(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        images = (torch.from_numpy(image)[None].to(self._device) for image in (left, right))
+        disparity, confidence = self._forward(*images)
+        return disparity.cpu(), confidence.cpu()
 
     def _forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (1, H, W, 3) to float32 (1, 1, H, W), all on the device."""
@@ -71,19 +103,20 @@ class TorchBackend:
     def _replayed(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         if self._replay is None or self._replay.shape != left.shape:
             self._replay = None  # its memory first
-            self._replay = _Replay(self._forward, left.shape)
+            self._replay = _Replay(self._forward, left.shape, self._device)
         return self._replay.run(left, right)
 
 
 class _Replay:
     """The forward pass of one size with its copies, recorded as a CUDA graph between page-locked buffers."""
 
-    def __init__(self, forward: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, forward: Forward, shape: tuple[int, ...], device: torch.device) -> None:
         self.shape = shape
         height, width, _ = shape
-        self._forward = forward
-        self._images = [torch.empty((1, *shape), dtype=torch.uint8, pin_memory=True) for _ in range(2)]
-        self._maps = [torch.empty((1, 1, height, width), pin_memory=True) for _ in range(2)]
+        self._forward, self._device = forward, device
+        pinned = device.type == "cuda"
+        self._images = [torch.empty((1, *shape), dtype=torch.uint8, pin_memory=pinned) for _ in range(2)]
+        self._maps = [torch.empty((1, 1, height, width), pin_memory=pinned) for _ in range(2)]
         self._stream = torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
@@ -104,7 +137,7 @@ class _Replay:
         return self._maps[0], self._maps[1]
 
     def _work(self) -> None:
-        left, right = (image.to("cuda", non_blocking=True) for image in self._images)
+        left, right = (image.to(self._device, non_blocking=True) for image in self._images)
         for buffer, answer in zip(self._maps, self._forward(left, right), strict=True):
             buffer.copy_(answer, non_blocking=True)
 

@@ -15,6 +15,7 @@ TYPES = {
     TensorProto.UINT8: "UINT8",
     TensorProto.BOOL: "BOOL",
 }
+COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")  # the lists give what they compare
 RESIZE = {
     "coordinate_transformation_mode": (
         "half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners",
@@ -58,7 +59,8 @@ def offence(node, operators, types, ranks, constants):
         return f"of domain {node.domain}, needs a plugin"
     if node.op_type not in operators:
         return "is not in the list"
-    for name in [*node.input[:1], *node.output]:
+    outputs = () if node.op_type in COMPARISONS else node.output
+    for name in [*node.input[:1], *outputs]:
         kind = TYPES.get(types[name], f"type {types[name]}")
         if kind not in operators[node.op_type]:
             return f"{name} is {kind}, expected {', '.join(operators[node.op_type])}"

@@ -33,7 +33,7 @@ CLASSES = (
     "IExecutionContext", "IHostMemory", "ILayer", "ILogger", "INetworkDefinition", "IOptimizationProfile",
     "ParserError", "IShuffleLayer", "ISliceLayer", "ISoftMaxLayer", "ITensor", "IUnaryLayer", "LayerType", "Logger",
     "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "OnnxParserFlag", "Permutation", "Runtime",
-    "SampleMode", "TensorIOMode", "UnaryOperation", "Weights",
+    "ReduceOperation", "SampleMode", "TensorIOMode", "UnaryOperation", "Weights",
 )  # fmt: skip
 PRINT_NAMES = """
 import json, sys, tensorrt_bindings as trt

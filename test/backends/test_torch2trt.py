@@ -119,6 +119,16 @@ class StandInNetwork:
 
         return Layer(compute)
 
+    def add_elementwise(self, first, second, operation):
+        return Layer(lambda layer: operation(first.value(), second.value()))
+
+    def add_reduce(self, tensor, operation, axes, keep_dims):
+        axis = int(axes).bit_length() - 1
+        return Layer(lambda layer: operation(tensor.value(), axis=axis, keepdims=keep_dims))
+
+    def add_cast(self, tensor, dtype):
+        return Layer(lambda layer: tensor.value().astype(dtype))
+
     def add_shuffle(self, tensor):
         return Layer(lambda layer: tensor.value().reshape(layer.reshape_dims))
 
@@ -139,13 +149,18 @@ class StandInNetwork:
 
 
 TRT = SimpleNamespace(
-    UnaryOperation=SimpleNamespace(SQRT=np.sqrt, RECIP=np.reciprocal), SampleMode=SimpleNamespace(FILL="fill")
+    UnaryOperation=SimpleNamespace(SQRT=np.sqrt, RECIP=np.reciprocal, NOT=np.logical_not),
+    ElementWiseOperation=SimpleNamespace(LESS=np.less),
+    ReduceOperation=SimpleNamespace(MAX=np.max),
+    SampleMode=SimpleNamespace(FILL="fill"),
+    float32=np.float32,
 )
 
 
 def convert(name, function, source, *args, **kwargs):
     """What our converter makes of the call, and what torch gives."""
-    source._trt = SimpleNamespace(value=source.numpy)
+    for tensor in (source, *(argument for argument in args if isinstance(argument, torch.Tensor))):
+        tensor._trt = SimpleNamespace(value=tensor.numpy)
     result = function(source, *args, **kwargs)
     context = SimpleNamespace(
         network=StandInNetwork(), method_args=(source, *args), method_kwargs=kwargs, method_return=result
@@ -166,6 +181,10 @@ EVERYTHING = slice(None)
         ("torch.softmax", torch.softmax, (), {"dim": -1}),
         ("torch.Tensor.float", torch.Tensor.float, (), {}),
         ("torch.Tensor.detach", torch.Tensor.detach, (), {}),
+        ("torch.Tensor.to", torch.Tensor.to, (torch.float32,), {}),
+        ("torch.Tensor.amax", torch.Tensor.amax, (), {"dim": 1, "keepdim": True}),
+        ("torch.Tensor.amax", torch.Tensor.amax, (-1,), {}),
+        ("torch.Tensor.__ge__", torch.Tensor.__ge__, (torch.full((1, 1, 4, 5), 3.0),), {}),
         ("torch.Tensor.squeeze", torch.Tensor.squeeze, (0,), {}),
         ("torch.Tensor.squeeze", torch.Tensor.squeeze, (), {}),
         ("torch.nn.functional.pad", torch.nn.functional.pad, ((2, 1),), {}),
@@ -185,8 +204,15 @@ def test_our_converters_compute_what_torch_computes(name, function, args, kwargs
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_truth_values_are_cast_to_numbers():
+    found, expected = convert("torch.Tensor.to", torch.Tensor.to, X > 4, torch.float32)
+    assert found.dtype == expected.dtype == np.float32 and np.array_equal(found, expected)
+
+
 def test_what_ours_cannot_convert_is_refused():
+    with pytest.raises(BackendError, match="a cast to torch.int64 cannot be converted, expected a float type"):
+        convert("torch.Tensor.to", torch.Tensor.to, X.clone(), torch.int64)
     with pytest.raises(BackendError, match="padding of mode 'reflect' cannot be converted, expected constant"):
         convert("torch.nn.functional.pad", torch.nn.functional.pad, X.clone(), (1, 1, 1, 1), mode="reflect")
     with pytest.raises(BackendError, match="cannot be converted, expected slices and numbers"):
-        convert("torch.Tensor.__getitem__", torch.Tensor.__getitem__, X.clone(), torch.tensor([0]))
+        convert("torch.Tensor.__getitem__", torch.Tensor.__getitem__, X.clone(), [0])

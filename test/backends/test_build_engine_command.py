@@ -1,0 +1,51 @@
+"""`stereo-dp build-engine`, on a stand-in GPU with a stand-in TensorRT."""
+
+import json
+import sys
+
+import pytest
+
+from stereo_dp_ros.cli.main import main
+
+
+@pytest.fixture
+def command(toy):
+    return ["build-engine", "--model", str(toy.onnx_path.with_suffix(".json")), "--size", "64x32"]
+
+
+def test_it_builds_and_prints_the_figures(machine, command, capsys):
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "/cache/stereo_dp_ros/engines/toy-64x32-fp16-" in out
+    assert ".engine: built; differs from ONNX Runtime on the CPU by 0.0" in out
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["built"] is False and report["converter"] == "onnx"
+    assert set(report["figures"]) == {"pairs", "mean_px", "far_percent", "confidence"}
+
+
+def test_a_refused_engine_is_one_line_and_exit_code_2(machine, command, capsys):
+    machine.faults.distort = lambda disparity, confidence: (disparity + 2, confidence)
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("stereo-dp build-engine: the engine is refused") and error.count("\n") == 1
+    assert "mean_px 2.0" in error and "far_percent 100.0" in error
+
+
+def test_without_a_gpu(no_gpu, command, capsys):
+    assert main(command) == 2
+    assert "no NVIDIA driver is installed" in capsys.readouterr().err
+
+
+def test_without_tensorrt(cuda, command, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert main(command) == 2
+    assert "TensorRT cannot be imported" in capsys.readouterr().err
+
+
+def test_without_what_building_needs(machine, command, capsys, monkeypatch):
+    for module in ("tensorrt_onnx", "onnx_graphs", "half_graph"):
+        monkeypatch.delitem(sys.modules, f"stereo_dp_ros.backends.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(command) == 2
+    assert "needs onnx (pip install onnx)" in capsys.readouterr().err
