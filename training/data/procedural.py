@@ -13,12 +13,20 @@ from stereo_dp_ros.core.errors import DataError
 from training.data.composer import FAMILIES, FEATURES, compose
 from training.data.nuisances import NUISANCES, apply_nuisances
 from training.data.paint import bake
-from training.data.rasterizer import Lattice, ViewBuffers, blend_reflection, occlusion_mask, render_view, resolve
+from training.data.rasterizer import (
+    Lattice,
+    Sprite,
+    ViewBuffers,
+    blend_reflection,
+    occlusion_mask,
+    render_view,
+    resolve,
+)
 from training.data.sample import StereoSample
 from training.data.scene import Layer, Scene
 from training.data.textures import TextureLibrary
 
-__all__ = ["SceneConfig", "default_texture_dir", "default_texture_dir", "render_buffers", "render_sample"]
+__all__ = ["SceneConfig", "bake_scene", "default_texture_dir", "default_texture_dir", "render_buffers", "render_sample"]
 
 _NUISANCE_STREAM = 0x5EED
 _REMOVABLE = {*FAMILIES, *FEATURES, *NUISANCES, "vertical error"}
@@ -88,13 +96,18 @@ def _library(folder: Path | None) -> TextureLibrary:
     return TextureLibrary(folder)
 
 
-def render_buffers(scene: Scene, lattice: Lattice, library: TextureLibrary) -> tuple[ViewBuffers, ViewBuffers]:
-    """Samples of both views before filtering to pixels."""
-    sprites = [bake(layer, library) for layer in scene.layers]
+def bake_scene(scene: Scene, library: TextureLibrary) -> tuple[list[Sprite], list[Sprite]]:
+    """Sprites of the scene's layers and of its reflections."""
     mirrored = [
         bake(Layer(item.surface, scene.layers[item.layer].reflected_box(item.surface), item.paint), library)
         for item in scene.reflections
     ]
+    return [bake(layer, library) for layer in scene.layers], mirrored
+
+
+def render_buffers(scene: Scene, lattice: Lattice, library: TextureLibrary) -> tuple[ViewBuffers, ViewBuffers]:
+    """Samples of both views before filtering to pixels."""
+    sprites, mirrored = bake_scene(scene, library)
     views = []
     for right in (False, True):
         view = render_view(sprites, scene, lattice, right=right)

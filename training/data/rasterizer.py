@@ -6,8 +6,8 @@ the sprite, which is closed form (`Surface.left_x`), and a z-buffer in which the
 views interpolate the same raster, so neither is sharper.
 
 NumPy and OpenCV do this about as fast as one core moves the memory (planes are a single affine warp, and only
-an object's bounding box is touched), several times faster than torch's `grid_sample` on a CPU.  Everything here
-works on arrays of sprites alone, so a renderer for another device needs only this module's two passes again.
+an object's bounding box is touched), several times faster than torch's `grid_sample` on a CPU.  `torch_rasterizer`
+renders the same sprites in batches on a GPU.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ __all__ = [
     "Lattice",
     "Sprite",
     "ViewBuffers",
+    "Window",
     "blend_reflection",
     "occlusion_mask",
     "render_view",
     "resolve",
+    "sprite_window",
 ]
 
 OCCLUDER_MARGIN_PX = 0.25
@@ -95,7 +97,7 @@ class ViewBuffers:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """A rectangle of the lattice with its view coordinates; ``ys`` are left-view rows."""
 
     rows: slice
@@ -119,13 +121,13 @@ def render_view(sprites: list[Sprite], scene: Scene, lattice: Lattice, *, right:
     # near to far, so that what is wholly hidden costs no texture
     for number in sorted(range(len(sprites)), key=nearness, reverse=True):
         sprite = sprites[number]
-        window = _window(sprite, scene, lattice, right)
+        window = sprite_window(sprite, scene, lattice, right=right)
         if window is not None:
             _draw(buffers, sprite, number, window, right)
     return buffers
 
 
-def _window(sprite: Sprite, scene: Scene, lattice: Lattice, right: bool) -> _Window | None:
+def sprite_window(sprite: Sprite, scene: Scene, lattice: Lattice, *, right: bool) -> Window | None:
     """The lattice rectangle that the sprite can touch."""
     x_low, x_high, y_low, y_high = sprite.x0_px, sprite.x1_px, sprite.y0_px, sprite.y1_px
     scale, centre = 1.0, 0.0
@@ -145,10 +147,10 @@ def _window(sprite: Sprite, scene: Scene, lattice: Lattice, right: bool) -> _Win
         return None
     xs = (np.arange(i0, i1 + 1) - first) / ss
     ys = (np.arange(j0, j1 + 1) - first) / ss * scale + centre
-    return _Window(slice(j0, j1 + 1), slice(i0, i1 + 1), xs, ys)
+    return Window(slice(j0, j1 + 1), slice(i0, i1 + 1), xs, ys)
 
 
-def _draw(buffers: ViewBuffers, sprite: Sprite, number: int, window: _Window, right: bool) -> None:
+def _draw(buffers: ViewBuffers, sprite: Sprite, number: int, window: Window, right: bool) -> None:
     disparity, x_left = _geometry(sprite.surface, window, right)
     area = (window.rows, window.cols)
     shown = cv2.compare(disparity, buffers.disparity_px[area], cv2.CMP_GT)
@@ -161,7 +163,7 @@ def _draw(buffers: ViewBuffers, sprite: Sprite, number: int, window: _Window, ri
     cv2.copyTo(np.full(shown.shape, number, np.int16), shown, buffers.index[area])  # faster than a boolean index
 
 
-def _geometry(surface: Surface, window: _Window, right: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def _geometry(surface: Surface, window: Window, right: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Disparity on the window's samples, and for bent surfaces seen from the right their left-view x."""
     x, y = window.xs.astype(np.float32)[None, :], window.ys.astype(np.float32)[:, None]
     if not right:
@@ -180,7 +182,7 @@ def _right_to_left(surface: Surface) -> tuple[float, float, float]:
     return gain, surface.b * gain, (surface.c - surface.b * surface.y0 - surface.a * surface.x0) * gain
 
 
-def _colour(sprite: Sprite, window: _Window, x_left: np.ndarray | None, right: bool) -> np.ndarray:
+def _colour(sprite: Sprite, window: Window, x_left: np.ndarray | None, right: bool) -> np.ndarray:
     """The sprite's RGBA on the window's samples."""
     if x_left is None:
         return _affine(sprite, window, *(_right_to_left(sprite.surface) if right else (1.0, 0.0, 0.0)))
@@ -192,7 +194,7 @@ def _colour(sprite: Sprite, window: _Window, x_left: np.ndarray | None, right: b
     )
 
 
-def _affine(sprite: Sprite, window: _Window, gain: float, shear: float, shift: float) -> np.ndarray:
+def _affine(sprite: Sprite, window: Window, gain: float, shear: float, shift: float) -> np.ndarray:
     """Sprite sampled at x_left = gain * x + shear * y + shift."""
     scale = sprite.texels_per_px
     xs, ys = window.xs, window.ys
@@ -209,7 +211,7 @@ def blend_reflection(
     buffers: ViewBuffers, sprite: Sprite, layer: int, opacity: float, scene: Scene, lattice: Lattice, *, right: bool
 ) -> None:
     """Mix the sprite, at its own disparity, into the samples that show a layer; labels stay the layer's."""
-    window = _window(sprite, scene, lattice, right)
+    window = sprite_window(sprite, scene, lattice, right=right)
     if window is None:
         return
     colour = _colour(sprite, window, _geometry(sprite.surface, window, right)[1], right)
