@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ torch = pytest.importorskip("torch")
 from training.data.composer import FAMILIES, compose  # noqa: E402
 from training.data.procedural import bake_scene, render_buffers  # noqa: E402
 from training.data.rasterizer import Lattice, occlusion_mask, resolve  # noqa: E402
+from training.data.scene import Paint, Reflection  # noqa: E402
+from training.data.surface import Surface  # noqa: E402
 from training.data.textures import TextureLibrary  # noqa: E402
 from training.data.torch_rasterizer import pack_scene, render_batch  # noqa: E402
 
@@ -25,7 +29,9 @@ def test_batch_equals_the_numpy_renderer(device: str, supersampling: int) -> Non
     scenes = [
         compose(seed, WIDTH, HEIGHT, (16.0, 60.0), NO_PHOTOS, family) for family in FAMILIES for seed in (7, 8)
     ]
-    assert any(scene.reflections for scene in scenes) and any(scene.vertical_offset_px for scene in scenes)
+    mirrored = Reflection(0, Surface(3.0), Paint("pattern:fractal", 1, shade=0.0), 0.4)
+    scenes = [replace(scene, reflections=(mirrored,)) for scene in scenes]
+    assert any(scene.vertical_offset_px for scene in scenes)
     packed = [pack_scene(scene, *bake_scene(scene, NO_PHOTOS), lattice) for scene in scenes]
     batch = render_batch(packed, lattice, torch.device(device))
     assert batch.left.shape == (len(scenes), 3, HEIGHT, WIDTH) and batch.left.dtype == torch.uint8
