@@ -21,6 +21,7 @@ _COMMANDS = {
     "models": ("models", "list the models and the runtimes that work here"),
     "build-engine": ("build_engine", "build a TensorRT engine on this machine, and check it before it is used"),
     "bench": ("bench", "time the models beside OpenCV's matchers"),
+    "replay": ("replay", "run a model over a bag, or the bag through a node, and report"),
     "make-bag": ("make_bag", "turn a folder of stereo images into a bag"),
     "demo": ("demo", "play two stereo bags through the node and report on what it publishes"),
 }

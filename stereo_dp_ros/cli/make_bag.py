@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stereo_dp_ros.cli.options import positive_int
+from stereo_dp_ros.cli.options import positive_float, positive_int
 from stereo_dp_ros.replay.layouts import LAYOUTS, LayoutOptions, read_layout
 from stereo_dp_ros.replay.make_bag import make_bag
 
@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--right", default=defaults.right, help="pattern of the right images (default: %(default)s)")
     parser.add_argument("--calib", type=Path, help="calibration with Middlebury's or KITTI's keys")
     parser.add_argument(
-        "--rate", type=_positive, default=defaults.rate_hz, help="Hz, where no stamps are found (default: %(default)s)"
+        "--rate",
+        type=positive_float,
+        default=defaults.rate_hz,
+        help="Hz, where there are no stamps (default: %(default)s)",
     )
     parser.add_argument(
         "--repeat", type=positive_int, default=defaults.repeat, help="of a single pair (default: %(default)s)"
@@ -56,13 +59,3 @@ def run(arguments: argparse.Namespace) -> int:
     kind = "rectified" if sequence.rectified else "raw"
     print(f"{arguments.bag}: {len(sequence.pairs)} {kind} pairs")
     return 0
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number above 0")
-    return value

@@ -7,7 +7,7 @@ import argparse
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.estimator import StereoEstimator
 
-__all__ = ["add_model_options", "estimator_from", "positive_int", "size"]
+__all__ = ["add_model_options", "estimator_from", "positive_float", "positive_int", "size"]
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,17 @@ def estimator_from(arguments: argparse.Namespace) -> StereoEstimator:
         threads=arguments.threads,
         input_size=arguments.inference_size,
     )
+
+
+def positive_float(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number above 0")
+    return value
 
 
 def positive_int(text: str) -> int:

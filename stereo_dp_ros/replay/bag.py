@@ -190,18 +190,29 @@ class BagReader:
 
 @dataclass(frozen=True)
 class StereoTopics:
-    """Names of one pair's topics in a bag; `ground_truth` is None where there is none."""
+    """Names of one pair's topics in a bag.
+
+    `ground_truth` is None where there is none; `rectified` says whether the images are, None lets their name tell.
+    """
 
     left_image: str
     right_image: str
     left_info: str
     right_info: str
     ground_truth: str | None = None
+    rectified: bool | None = None
 
     @property
     def inputs(self) -> tuple[str, str, str, str]:
         """What a node subscribes to."""
         return self.left_info, self.right_info, self.left_image, self.right_image
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the images still have to be rectified."""
+        if self.rectified is not None:
+            return not self.rectified
+        return "rect" not in self.left_image.rpartition("/")[2]
 
     def without_ground_truth(self) -> StereoTopics:
         """The same pair, not to be scored."""

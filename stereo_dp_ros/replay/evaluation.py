@@ -15,7 +15,14 @@ from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.checks import check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
-from stereo_dp_ros.replay.decoding import calibration_of, cloud_points, color_pixels, disparity_pixels, float_pixels
+from stereo_dp_ros.replay.decoding import (
+    calibration_of,
+    cloud_colors,
+    cloud_points,
+    color_pixels,
+    disparity_pixels,
+    float_pixels,
+)
 from stereo_dp_ros.replay.live import OUTPUTS
 from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
 
@@ -43,7 +50,7 @@ class Sample:
     left : uint8 (H, W, 3) RGB
     disparity_px, ground_truth_px : float32 (H, W), plain disparity, NaN unknown; ground truth may be None
     confidence : float32 (H, W)
-    points_m : float32 (H, W, 3), NaN invalid, as the cloud has them; None where there was no cloud
+    points_m, point_colors : the cloud's float32 (H, W, 3), NaN invalid, and uint8 (H, W, 3) RGB; None without them
     """
 
     stamp_ns: int
@@ -52,6 +59,7 @@ class Sample:
     confidence: NDArray[np.float32]
     ground_truth_px: NDArray[np.float32] | None
     points_m: NDArray[np.float32] | None
+    point_colors: NDArray[np.uint8] | None
 
 
 @dataclass
@@ -170,8 +178,11 @@ def _score(evaluation: Evaluation, inputs: _Inputs, stamp: int, outputs: Mapping
     evaluation.frames.append(FrameScore(stamp, metrics, density, float(confidence.mean())))
     left = inputs.left_pixels(stamp)
     if is_sample and left is not None:
-        points_m = cloud_points(outputs["points2"]) if "points2" in outputs else None
-        evaluation.samples.append(Sample(stamp, left, disparity_px, confidence, truth_px, points_m))
+        cloud = outputs.get("points2")
+        points_m = None if cloud is None else cloud_points(cloud)
+        colored = cloud is not None and any(field.name == "rgb" for field in cloud.fields)
+        colors = cloud_colors(cloud) if colored else None
+        evaluation.samples.append(Sample(stamp, left, disparity_px, confidence, truth_px, points_m, colors))
 
 
 def _by_stamp(recorded: BagReader, namespace: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -46,7 +46,8 @@ class LiveRun:
     counts : recorded messages by topic
     diagnostics : the node's last values
     cpu_percent, memory_mb : of the node while the bag played (100 is one core), its peak; None where not known
-    exit_code : of the node
+    exit_code : of the node, None where there was none
+    interrupted : whether Ctrl-C ended it early
     """
 
     published_ns: dict[int, int] = field(default_factory=dict)
@@ -57,11 +58,16 @@ class LiveRun:
     cpu_percent: float | None = None
     memory_mb: float | None = None
     exit_code: int | None = None
+    interrupted: bool = False
 
 
-def node_command(namespace: str, parameters: Mapping[str, object]) -> list[str]:
-    """The command that starts `stereo_node` in a namespace such as ``/stereo``."""
+def node_command(
+    namespace: str, parameters: Mapping[str, object], remappings: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """The command that starts `stereo_node` in a namespace such as ``/stereo``, with names remapped to others."""
     command = [sys.executable, "-m", "stereo_dp_ros.ros.main", "--ros-args", "-r", f"__ns:={namespace}"]
+    for name, other in remappings.items():
+        command += ["-r", f"{name}:={other}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     return command

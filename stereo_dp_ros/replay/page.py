@@ -53,6 +53,10 @@ _NOTES = (
         "answer counts.",
     ),
     (
+        "Time per pair",
+        "Offline: from reading a pair to having all of its messages, in one process.",
+    ),
+    (
         "Latency",
         "From handing a pair’s later image to DDS in the player’s process to having its disparity in the recorder’s, "
         "on the steady clock, found by stamp. The first pair, which warms the network up, is told apart.",
@@ -128,11 +132,11 @@ def _table(bags: Iterable[BagReport]) -> str:
 
 def _bag_section(bag: BagReport) -> str:
     calibration = bag.evaluation.calibration
-    seconds = bag.count.played / bag.rate_hz
-    facts = (
-        f"{calibration.width_px}×{calibration.height_px}, {bag.rate_hz:g} Hz, {seconds:.1f} s, "
-        f"focal length {calibration.fx_px:.1f} px, baseline {calibration.baseline_m * 100:.1f} cm"
-    )
+    parts = [f"{calibration.width_px}×{calibration.height_px}"]
+    if bag.rate_hz is not None:
+        parts += [f"{bag.rate_hz:.4g} Hz", f"{bag.count.played / bag.rate_hz:.1f} s"]
+    parts += [f"focal length {calibration.fx_px:.1f} px", f"baseline {calibration.baseline_m * 100:.1f} cm"]
+    facts = ", ".join(parts)
     return (
         f"<section><h2>{escape(bag.title)}</h2><p>{escape(bag.description)}<br>"
         f'<span class="soft">{escape(facts)}</span></p>'
@@ -147,25 +151,25 @@ def _tiles(bag: BagReport) -> str:
         ("EPE", _figure(metrics.get("epe"), 2), "px"),
         ("bad-2.0", _figure(metrics.get("bad_2"), 1), "%"),
         ("D1", _figure(metrics.get("d1_all"), 1), "%"),
-        ("latency p50", _figure(latency.p50_ms if latency else None, 0), "ms"),
+        (f"{bag.latency_name} p50", _figure(latency.p50_ms if latency else None, 0), "ms"),
         ("first pair", _figure(latency.first_ms if latency else None, 0), "ms"),
         ("pairs answered", _figure(share, 0), "%"),
         ("node’s processor time", _figure(bag.run.cpu_percent, 0), "% of a core"),
         ("node’s peak memory", _figure(bag.run.memory_mb, 0), "MB"),
     )
     tiles = "".join(
-        f'<div class="tile"><b>{value}<small>{"" if value == _NONE else unit}</small></b>'
-        f"<span>{escape(name)}</span></div>"
+        f'<div class="tile"><b>{value}<small>{unit}</small></b><span>{escape(name)}</span></div>'
         for name, value, unit in figures
+        if value != _NONE
     )
     return f'<div class="tiles">{tiles}</div>'
 
 
 def _cloud(bag: BagReport) -> str:
     sample = _middle(bag)
-    if sample is None or sample.points_m is None:
+    if sample is None or sample.points_m is None or sample.point_colors is None:
         return ""
-    picture = view_cloud(sample.points_m, sample.left, bag.evaluation.calibration.fx_px, _CLOUD_SIZE_PX)
+    picture = view_cloud(sample.points_m, sample.point_colors, bag.evaluation.calibration.fx_px, _CLOUD_SIZE_PX)
     return (
         f'<figure class="cloud"><img src="{data_uri(picture)}" alt="Point cloud of {escape(bag.title)}">'
         f"<figcaption>The published cloud at {_seconds(bag, sample.stamp_ns):.1f} s, seen from beside and above the "
@@ -219,7 +223,7 @@ def _scale(name: str, low: str, high: str) -> str:
 
 def _plots(bag: BagReport) -> str:
     latency_ms = bag.latency_ms_by_stamp()
-    plots = [("Latency, ms", line_plot(*_series(bag, latency_ms), x_label="s", unit="ms"))]
+    plots = [(f"{bag.latency_name.capitalize()}, ms", line_plot(*_series(bag, latency_ms), x_label="s", unit="ms"))]
     epe_px = {frame.stamp_ns: frame.metrics["epe"] for frame in bag.evaluation.frames if frame.metrics}
     plots.append(("EPE, px", line_plot(*_series(bag, epe_px), x_label="s", unit="px")))
     cards = "".join(f'<div class="card"><h3>{escape(name)}</h3>{plot}</div>' for name, plot in plots if plot)

@@ -14,7 +14,7 @@ from stereo_dp_ros.replay.counts import Check, Latency, PairCount
 from stereo_dp_ros.replay.evaluation import Evaluation
 from stereo_dp_ros.replay.live import LiveRun
 
-__all__ = ["BagReport", "Report", "write_json"]
+__all__ = ["BagReport", "Report", "node_facts", "write_json"]
 
 _NODE_KEYS = ("model", "backend", "precision", "device", "synchronizer", "image decoder", "cloud packer")
 
@@ -31,7 +31,7 @@ class BagReport:
     description: str
     path: Path
     recorded_path: Path
-    rate_hz: float
+    rate_hz: float | None
     run: LiveRun
     count: PairCount
     latency: Latency | None
@@ -41,8 +41,11 @@ class BagReport:
     @property
     def checks(self) -> list[Check]:
         """Everything that had to hold."""
-        ended = Check("the node ended cleanly", self.run.exit_code == 0, f"exit code {self.run.exit_code}")
-        return [self.count.check(), *self.evaluation.checks, *self._accuracy_checks(), ended]
+        return [self.count.check(), *self.evaluation.checks, *self._accuracy_checks(), *self._exit_checks()]
+
+    def _exit_checks(self) -> list[Check]:
+        code = self.run.exit_code
+        return [] if code is None else [Check("the node ended cleanly", code == 0, f"exit code {code}")]
 
     def _accuracy_checks(self) -> list[Check]:
         metrics, limit = self.evaluation.metrics, self.bad_2_limit_percent
@@ -55,6 +58,11 @@ class BagReport:
     def passed(self) -> bool:
         """Whether all of it held."""
         return all(check.passed for check in self.checks)
+
+    @property
+    def latency_name(self) -> str:
+        """What `latency` is: without a node, the time that a pair's work took."""
+        return "time per pair" if self.run.exit_code is None else "latency"
 
     @property
     def output_rate_hz(self) -> float | None:
@@ -152,6 +160,12 @@ class Report:
             "environment": dict(self.environment),
             "bags": [bag.to_dict() for bag in self.bags],
         }
+
+
+def node_facts(bags: Sequence[BagReport]) -> dict[str, str]:
+    """What computed the disparities, for a report's environment."""
+    values = bags[0].run.diagnostics if bags else {}
+    return {key: str(values[key]) for key in ("model", "backend", "precision") if key in values}
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import count_pairs, latency
 from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, write_pairs
 from stereo_dp_ros.replay.evaluation import evaluate
-from stereo_dp_ros.replay.live import LiveRun, NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import OUTPUTS, LiveRun, NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.offline import run_offline
 from stereo_dp_ros.replay.scene import StereoFrame
 from toy_model import write_toy_model
 
@@ -50,7 +54,8 @@ def play(tmp_path: Path, domain_id: int, repository: Path) -> Callable[[Path], L
 
 
 def test_bag_through_the_node_comes_back_exact(tmp_path: Path, play: Callable[[Path], LiveRun]) -> None:
-    run = play(write_toy_model(tmp_path))
+    model = write_toy_model(tmp_path)
+    run = play(model)
     count = count_pairs(run)
     assert (count.played, count.lost, count.unmatched) == (PAIRS, 0, 0)
     assert count.closes, count.check().detail
@@ -66,6 +71,37 @@ def test_bag_through_the_node_comes_back_exact(tmp_path: Path, play: Callable[[P
     assert len(found.frames) == count.published
     assert found.metrics == dict(epe=0.0, bad_1=0.0, bad_2=0.0, bad_3=0.0, d1_all=0.0, density=100.0)
     assert found.frames[0].mean_confidence == pytest.approx(0.2)
+    _run_offline(tmp_path, model)
+    _require_identical(tmp_path / "offline", tmp_path / "recorded", count.published)
+
+
+def _run_offline(folder: Path, model: Path) -> None:
+    with BagReader(folder / "source") as source:
+        run_offline(source, TOPICS, folder / "offline", load_estimator(str(model)), namespace=NAMESPACE)
+
+
+def _require_identical(offline: Path, live: Path, pairs: int) -> None:
+    """Every message of the live recording is in the offline one, in every field and byte."""
+    topics = [f"{NAMESPACE}/{name}" for name in OUTPUTS]
+    with BagReader(offline) as bag:
+        expected = {(topic, stamp_ns(message)): message for topic, _, message in bag.messages(topics)}
+    assert len(expected) == PAIRS * len(OUTPUTS)
+    with BagReader(live) as bag:
+        found = {(topic, stamp_ns(message)): message for topic, _, message in bag.messages(topics)}
+    assert len(found) == pairs * len(OUTPUTS)
+    for key, message in found.items():
+        assert _plain(message) == _plain(expected[key]), key
+
+
+def _plain(message: object) -> object:
+    """A message as nested tuples, arrays as bytes."""
+    if isinstance(message, np.ndarray):
+        return message.tobytes()
+    if isinstance(message, list):
+        return [_plain(item) for item in message]
+    if is_dataclass(message):
+        return tuple((field.name, _plain(getattr(message, field.name))) for field in fields(message))
+    return message
 
 
 def test_node_that_cannot_load_its_model_is_told_in_one_line(tmp_path: Path, play: Callable[[Path], LiveRun]) -> None:

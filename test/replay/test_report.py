@@ -153,7 +153,7 @@ def test_page_without_ground_truth_or_clouds(report: Report) -> None:
     bag = report.bags[0]
     bag.evaluation.frames[:] = [replace(frame, metrics=None) for frame in bag.evaluation.frames]
     bag.evaluation.samples[:] = [
-        replace(sample, ground_truth_px=None, points_m=None) for sample in bag.evaluation.samples
+        replace(sample, ground_truth_px=None, points_m=None, point_colors=None) for sample in bag.evaluation.samples
     ]
     page = report_html(report)
     assert len(re.findall("<img ", page)) == 2 * 3

@@ -1,0 +1,111 @@
+"""`stereo-dp replay`: run a model over a bag, or the bag through a node, and report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from stereo_dp_ros.cli.options import add_model_options, estimator_from, positive_float
+from stereo_dp_ros.cli.reporting import frame_progress, machine_facts, print_report, require_modules, ros_domain_id
+from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.bag import BagReader, StereoTopics, find_stereo_topics
+from stereo_dp_ros.replay.counts import count_pairs
+from stereo_dp_ros.replay.offline import count_offline
+from stereo_dp_ros.replay.page import write_html
+from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
+from stereo_dp_ros.replay.session import Progress, Session
+from stereo_dp_ros.ros.dds_profile import dds_environment
+
+__all__ = ["add_arguments", "run"]
+
+_NAMESPACE = "/replay"
+_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("bag", type=Path, help="rosbag2 (mcap, sqlite3) or ROS 1 bag")
+    parser.add_argument("--out", type=Path, default=Path("replay_out"), help="default: %(default)s")
+    parser.add_argument(
+        "--mode",
+        choices=("offline", "live"),
+        default="offline",
+        help="offline: as fast as it goes, without ROS; live: over DDS to a node, to measure it (default: %(default)s)",
+    )
+    parser.add_argument("--rate", type=positive_float, default=1.0, help="of playing live (default: %(default)s)")
+    parser.add_argument("--left", help="topic of the left images, where the bag has several pairs")
+    parser.add_argument("--rectified", action="store_true", help="the images are, though their topic does not say so")
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; 1 if a check failed, 130 after Ctrl-C (the report is of what was done)."""
+    out: Path = arguments.out.resolve()
+    with BagReader(arguments.bag) as source:
+        topics = _topics(source, arguments)
+        images = source.counts[topics.left_image]
+    try:
+        (out / "log").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror}), expected a folder for the report") from error
+    session = Session(
+        name=arguments.bag.stem,
+        title=arguments.bag.name,
+        description=f"Images of {topics.left_image} and {topics.right_image}.",
+        path=arguments.bag.resolve(),
+        recorded_path=out / f"{arguments.bag.stem}_out",
+        topics=topics,
+        namespace=_NAMESPACE,
+    )
+    with frame_progress(2 * images) as progress:
+        bag = (
+            _live(session, arguments, progress) if arguments.mode == "live" else _offline(session, arguments, progress)
+        )
+    report = Report(
+        title=f"stereo_dp_ros: {arguments.mode} replay of {arguments.bag.name}",
+        created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        environment={**machine_facts(), **node_facts([bag])},
+        bags=[bag],
+    )
+    write_json(report, out / "report.json")
+    write_html(report, out / "report.html")
+    exit_code = print_report(report, arguments.out)
+    return _INTERRUPTED if bag.run.interrupted else exit_code
+
+
+def _topics(source: BagReader, arguments: argparse.Namespace) -> StereoTopics:
+    """The pair that was asked for, else the first."""
+    pairs = find_stereo_topics(source)
+    lefts = ", ".join(pair.left_image for pair in pairs)
+    chosen = next((pair for pair in pairs if arguments.left in (None, pair.left_image)), None)
+    if chosen is None:
+        raise DataError(f"{source.path}: {arguments.left} is not the left of a pair, expected one of {lefts}")
+    if arguments.left is None and len(pairs) > 1:
+        print(f"{source.path} has several pairs ({lefts}): taking {chosen.left_image}", file=sys.stderr)
+    return replace(chosen, rectified=True) if arguments.rectified else chosen
+
+
+def _offline(session: Session, arguments: argparse.Namespace, progress: Progress) -> BagReport:
+    run = session.infer(estimator_from(arguments), progress)
+    with BagReader(session.path) as source:
+        count = count_offline(run, source, session.topics)
+    return session.score(run, count, progress)
+
+
+def _live(session: Session, arguments: argparse.Namespace, progress: Progress) -> BagReport:
+    require_modules("rclpy")
+    width, height = arguments.inference_size or (0, 0)
+    parameters = {
+        "model": arguments.model,
+        "backend": arguments.backend,
+        "precision": arguments.precision,
+        "threads": arguments.threads or 0,
+        "inference_width": width,
+        "inference_height": height,
+    }
+    log_folder = session.recorded_path.parent / "log"
+    run = session.play(log_folder, parameters, ros_domain_id(), dds_environment(), progress, rate=arguments.rate)
+    return session.score(run, count_pairs(run), progress)

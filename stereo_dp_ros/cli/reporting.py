@@ -1,0 +1,117 @@
+"""What the commands that end in a report share: progress, facts of the machine, the table, the exit code."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stereo_dp_ros import __version__
+from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.report import Report
+from stereo_dp_ros.replay.session import Progress
+
+__all__ = ["frame_progress", "machine_facts", "print_report", "require_modules", "ros_domain_id"]
+
+_HIGHEST_SAFE_DOMAIN = 101  # from 102 on, ports of a domain overlap those that Linux hands out
+_HIGHEST_DOMAIN = 232
+_REMEDIES = {
+    "rclpy": "source a ROS 2 installation or install the package's ROS wheels",
+    "skimage": "install scikit-image",
+}
+
+
+def require_modules(*names: str) -> None:
+    """Raise DataError, with the remedy, if a module that a command needs is not installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise DataError(f"{name} is not installed, which this command needs: {_REMEDIES[name]}")
+
+
+def ros_domain_id() -> int:
+    """The user's ROS domain, else one that two runs at the same time hardly share.
+
+    Raises
+    ------
+    DataError
+        ROS_DOMAIN_ID is set to something else than a domain.
+    """
+    text = os.environ.get("ROS_DOMAIN_ID", "")
+    if not text:
+        return 1 + os.getpid() % _HIGHEST_SAFE_DOMAIN
+    if not text.isdigit() or int(text) > _HIGHEST_DOMAIN:
+        raise DataError(f"ROS_DOMAIN_ID is {text!r}, expected a number from 0 to {_HIGHEST_DOMAIN}")
+    return int(text)
+
+
+@contextmanager
+def frame_progress(frames: int) -> Iterator[Progress]:
+    """A progress bar over so many frames."""
+    with tqdm(total=frames, unit="frame", dynamic_ncols=True, mininterval=0.5, smoothing=0.1) as bar:
+
+        def progress(stage: str, frames: int = 0) -> None:
+            bar.set_description(stage, refresh=False)
+            bar.update(frames)
+
+        yield progress
+
+
+def machine_facts() -> dict[str, str]:
+    """Where this runs, label → value."""
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "ROS 2": _ros(),
+        "package": __version__,
+    }
+
+
+def print_report(report: Report, folder: Path) -> int:
+    """Print the table, where the report is, and each check that failed; returns the exit code, 0 or 1."""
+    print(
+        f"\n{'bag':16}{'in':>5}{'out':>5}{'dropped':>9}{'unmatched':>11}{'out Hz':>8}{'p50 ms':>8}{'p99 ms':>8}"
+        f"{'EPE px':>8}{'bad-2.0 %':>11}{'D1 %':>7}  checks"
+    )
+    for bag in report.bags:
+        count, latency, metrics = bag.count, bag.latency, bag.evaluation.metrics or {}
+        cells = (
+            f"{_cell(bag.output_rate_hz, 8, 1)}{_cell(latency and latency.p50_ms, 8, 0)}"
+            f"{_cell(latency and latency.p99_ms, 8, 0)}{_cell(metrics.get('epe'), 8, 2)}"
+            f"{_cell(metrics.get('bad_2'), 11, 1)}{_cell(metrics.get('d1_all'), 7, 1)}"
+        )
+        passed = f"{sum(check.passed for check in bag.checks)} of {len(bag.checks)}"
+        dropped = sum(count.dropped.values())
+        print(f"{bag.name:16}{count.played:5}{count.published:5}{dropped:9}{count.unmatched:11}{cells}  {passed}")
+    print(f"\nreport: {folder / 'report.html'} and report.json")
+    for line in report.failed_checks:
+        print(f"check failed: {line}", file=sys.stderr)
+    return 0 if report.passed else 1
+
+
+def _cell(value: object, width: int, digits: int) -> str:
+    return f"{value:{width}.{digits}f}" if isinstance(value, float) else f"{'–':>{width}}"
+
+
+def _ros() -> str:
+    if distro := os.environ.get("ROS_DISTRO"):
+        return f"{distro} (installed)"
+    try:
+        return f"wheels of rclpy {metadata.version('ros-rclpy')}"
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

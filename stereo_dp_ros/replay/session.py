@@ -1,0 +1,157 @@
+"""One bag from playing to score: what the demo and the replay command do with each of theirs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.bag import BagReader, StereoTopics
+from stereo_dp_ros.replay.counts import PairCount, latency
+from stereo_dp_ros.replay.evaluation import evaluate
+from stereo_dp_ros.replay.live import LiveRun, NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.offline import Estimator, run_offline
+from stereo_dp_ros.replay.report import BagReport
+
+__all__ = ["Progress", "Session"]
+
+_SIDES = ("left", "right")
+
+
+class Progress(Protocol):
+    """Told what is being done, and after each frame of it."""
+
+    def __call__(self, stage: str, frames: int = 0) -> None:
+        """`frames` more frames of `stage` are done."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A bag to play, where to record, and what the report says of it.
+
+    Attributes
+    ----------
+    namespace : of the node and its outputs, such as ``/stereo``
+    pictured : frames to show
+    bad_2_limit_percent : see `BagReport`
+    """
+
+    name: str
+    title: str
+    description: str
+    path: Path
+    recorded_path: Path
+    topics: StereoTopics
+    namespace: str
+    pictured: int = 3
+    bad_2_limit_percent: float | None = None
+
+    def play(
+        self,
+        log_folder: Path,
+        parameters: Mapping[str, object],
+        domain_id: int,
+        environment: Mapping[str, str],
+        progress: Progress,
+        *,
+        rate: float = 1.0,
+    ) -> LiveRun:
+        """Play the bag over DDS to a node of its own.
+
+        Parameters
+        ----------
+        parameters : of the node
+        environment : variables for the processes that use ROS, such as a DDS profile
+        rate : 1 is the bag's own speed
+
+        Raises
+        ------
+        StereoDpError
+            The node does not work, or a bag cannot be read or written.
+        """
+        variables = {"ROS_LOG_DIR": str(log_folder / "ros"), **environment}
+        node_environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(domain_id)}
+        raw = self.topics.is_raw
+        command = node_command(self.namespace, {**parameters, "rectify": str(raw).lower()}, self._remappings())
+        stage = f"playing {self.name}"
+        with NodeProcess(command, node_environment, log_folder / f"{self.name}.log") as node:
+            return run_live(
+                self.path,
+                self.topics,
+                self.recorded_path,
+                node,
+                namespace=self.namespace,
+                domain_id=domain_id,
+                environment=variables,
+                rate=rate,
+                on_progress=lambda _: progress(stage, 1),
+            )
+
+    def infer(self, estimator: Estimator, progress: Progress) -> LiveRun:
+        """Run an estimator over the bag without ROS; errors as `run_offline`."""
+        stage = f"inferring {self.name}"
+        with BagReader(self.path) as source:
+            return run_offline(
+                source,
+                self.topics,
+                self.recorded_path,
+                estimator,
+                namespace=self.namespace,
+                on_pair=lambda: progress(stage, 1),
+            )
+
+    def score(self, run: LiveRun, count: PairCount, progress: Progress) -> BagReport:
+        """Score what was recorded; errors as `evaluate`."""
+        stage = f"scoring {self.name}"
+        progress(stage)
+        with BagReader(self.path) as source, BagReader(self.recorded_path) as recorded:
+            evaluation = evaluate(
+                source,
+                recorded,
+                self.topics,
+                self.namespace,
+                samples=self.pictured,
+                on_frame=lambda: progress(stage, 1),
+            )
+            rate_hz = _rate_hz(source, self.topics.left_image)
+        progress(stage, count.played - len(evaluation.frames))  # those that were not answered
+        return BagReport(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            path=self.path,
+            recorded_path=self.recorded_path,
+            rate_hz=rate_hz,
+            run=run,
+            count=count,
+            latency=latency(run),
+            evaluation=evaluation,
+            bad_2_limit_percent=self.bad_2_limit_percent,
+        )
+
+    def _remappings(self) -> dict[str, str]:
+        """From the node's names to the bag's, where they differ."""
+        image = "image_raw" if self.topics.is_raw else "image_rect"
+        infos = (self.topics.left_info, self.topics.right_info)
+        images = (self.topics.left_image, self.topics.right_image)
+        wanted = {
+            **{f"{side}/{image}": topic for side, topic in zip(_SIDES, images, strict=True)},
+            **{f"{side}/camera_info": topic for side, topic in zip(_SIDES, infos, strict=True)},
+        }
+        return {name: topic for name, topic in wanted.items() if topic != f"{self.namespace}/{name}"}
+
+
+def _rate_hz(bag: BagReader, topic: str) -> float | None:
+    """Median rate of a topic by its times in the bag; None of a single message."""
+    times_ns = [time_ns for _, time_ns, _ in bag.raw([topic])]
+    if len(times_ns) < 2:
+        return None
+    step_ns = float(np.median(np.diff(times_ns)))
+    if step_ns <= 0:
+        raise DataError(f"{bag.path}: the times of {topic} do not go on, expected each later than the one before")
+    return 1e9 / step_ns
