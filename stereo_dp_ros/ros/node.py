@@ -20,6 +20,7 @@ from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import ImageDecoder
 from stereo_dp_ros.ros.diagnostics import RunMonitor, diagnostic_array
 from stereo_dp_ros.ros.faults import FaultLog, Severity
+from stereo_dp_ros.ros.log_handler import RosLogHandler
 from stereo_dp_ros.ros.outputs import Outputs
 from stereo_dp_ros.ros.parameters import NodeParameters, check_changes, declare_parameters, read_parameters
 from stereo_dp_ros.ros.pipeline import Estimator, Pipeline
@@ -80,6 +81,8 @@ class StereoNode(LifecycleNode):
         super().__init__("stereo_node", **options)
         self._estimator_factory = estimator_factory
         self._faults = FaultLog(self._log_fault)
+        self._log_handler = RosLogHandler(self.get_logger())
+        self._log_handler.attach()
         self._live = declare_parameters(self)
         self._told: set[str] = set()
         self._configured: _Configured | None = None
@@ -105,6 +108,7 @@ class StereoNode(LifecycleNode):
         self._autostart_timer.cancel()
         ended = self._stop_run()
         self._free_configured()
+        self._log_handler.detach()
         return ended
 
     # Transitions. rclpy swallows what they raise, so each one reports its own failure.
@@ -258,6 +262,8 @@ class StereoNode(LifecycleNode):
             values["model"] = model.name
         if (backend := getattr(estimator, "backend", None)) is not None:
             values.update(backend=backend.name, precision=backend.precision, device=backend.device)
+            for name, reason in getattr(backend, "reasons", {}).items():
+                values[f"not used: {name}"] = reason
         values["image decoder"] = configured.decoder.backend
         values["cloud packer"] = configured.outputs.packer.backend
         if self._run is not None:
