@@ -239,7 +239,7 @@ class StereoNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         state = self._state_machine.current_state[1]
-        values: dict[str, object] = {"state": state, **self._describe_configured()}
+        values: dict[str, object] = {"state": state, **self._describe_configured(), **self._unused_runtimes()}
         if self._monitor is not None:
             values.update(self._monitor.tick())
         message = diagnostic_array(
@@ -262,13 +262,17 @@ class StereoNode(LifecycleNode):
             values["model"] = model.name
         if (backend := getattr(estimator, "backend", None)) is not None:
             values.update(backend=backend.name, precision=backend.precision, device=backend.device)
-            for name, reason in getattr(backend, "reasons", {}).items():
-                values[f"not used: {name}"] = reason
         values["image decoder"] = configured.decoder.backend
         values["cloud packer"] = configured.outputs.packer.backend
         if self._run is not None:
             values["synchronizer"] = self._run.synchronizer.backend
         return values
+
+    def _unused_runtimes(self) -> dict[str, object]:
+        """Why the runtimes that `auto` prefers to the one in use are not used."""
+        estimator: Any = self._configured.estimator if self._configured is not None else None
+        reasons = getattr(getattr(estimator, "backend", None), "reasons", {})
+        return {f"not used: {name}": reason for name, reason in reasons.items()}
 
     def _log_fault(self, severity: Severity, line: str) -> None:
         logger = self.get_logger()

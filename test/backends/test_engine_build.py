@@ -11,6 +11,7 @@ from stereo_dp_ros.backends import create_backend
 from stereo_dp_ros.backends.engine_build import build_engine
 from stereo_dp_ros.backends.engine_cache import EngineCache
 from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.models import list_models, load_model
 
 SIZE = (64, 32)
 
@@ -45,6 +46,12 @@ def test_pairs_replay_the_recorded_graph_and_answers_do_not_alias(machine, toy):
     second, _ = backend.infer(*(np.full((32, 64, 3), 80, np.uint8),) * 2)
     assert machine.cuda.launches == before + 2
     assert (first == 10).all() and (second == 20).all()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_shipped_students_pass_in_fp16_with_what_it_cannot_hold_in_fp32(machine, name):
+    built = build_engine(load_model(name), (320, 256), precision="fp16", converter="onnx")
+    assert built.record.figures["mean_px"] < 0.005 and built.record.figures["far_percent"] < 0.1
 
 
 def test_tf32_is_off_and_fp16_is_a_flag_in_10_alone(machine, toy):
