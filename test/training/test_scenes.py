@@ -12,7 +12,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from stereo_dp_ros.core.errors import DataError  # noqa: E402
-from training.data import ProceduralScenes, SceneConfig, StereoSample, render_sample, to_tensors  # noqa: E402
+from training.data import (  # noqa: E402
+    ProceduralScenes,
+    SceneConfig,
+    StereoSample,
+    preview,  # noqa: E402
+    render_sample,
+    to_tensors,
+)
 from training.data.composer import FAMILIES, compose, draw_range  # noqa: E402
 from training.data.draft import Draft  # noqa: E402
 from training.data.nuisances import NUISANCES  # noqa: E402
@@ -248,6 +255,14 @@ def test_dataset_resumes_at_any_sample() -> None:
     assert bool(whole[0]["valid"].all())
     with pytest.raises(IndexError):
         whole[4]
+
+
+def test_preview_writes_one_row_per_sample(tmp_path: Path) -> None:
+    preview.main([str(tmp_path / "sheet.png"), "--count", "2", "--row-width", "400", "--family", "flying", "--clean"])
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (2 * 50, 400, 3)
+    left, right = sheet[12:50, :100].astype(int), sheet[12:50, 100:200].astype(int)
+    assert np.abs(left - right).mean() > 1
 
 
 def test_unknown_disparity_becomes_invalid() -> None:

@@ -1,4 +1,16 @@
-"""Training data: procedural stereo scenes with exact labels, and readers of published sets."""
+"""Training data: procedural stereo scenes with exact labels, and readers of published sets.
+
+A procedural sample goes through four stages, each in files of its own:
+
+1. A seed becomes a `scene.Scene`, pure data: layers of surface (`surface`), outline (`shapes`) and look, put
+   together by `composer` from `objects` (sheets), `solids` (things built in space) and `photo_warp`.
+2. `paint` bakes each layer, with `textures`, into an RGBA raster fixed to left-view coordinates.
+3. `rasterizer` renders both views, disparity and occlusion from those; `torch_rasterizer` does so in batches.
+4. `nuisances` is what the two cameras do to the pictures.
+
+`procedural.render_sample` runs them; `dataset.ProceduralScenes` serves them; ``python -m training.data.preview``
+shows them.
+"""
 
 from training.data.dataset import VALIDATION_SEED, ProceduralScenes, init_worker, to_tensors
 from training.data.procedural import SceneConfig, render_sample

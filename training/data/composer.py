@@ -11,7 +11,7 @@ from training.data.draft import Camera, Draft, log_uniform
 from training.data.objects import add_clutter, add_object, relief
 from training.data.photo_warp import photo_layers
 from training.data.scene import Layer, Paint, Reflection, Scene, Shadow, Shape
-from training.data.solids import add_solid
+from training.data.solids import add_face, add_solid
 from training.data.surface import Surface
 from training.data.textures import TextureLibrary
 
@@ -83,6 +83,7 @@ def _room(draft: Draft) -> None:
             _side_wall(draft, camera, wall, side)
     floor = _floor(draft, camera, plain=0.45)
     if floor is not None:
+        _markings(draft, camera, floor, yaw, int(rng.integers(0, 4)))
         _furnish(draft, camera, floor, yaw, int(rng.integers(3, 13)))
         _stand(draft, floor, int(rng.integers(0, 7)))
     add_clutter(draft, int(rng.integers(0, 13)), (0.05, 1.0), (10, 0.35 * draft.width))
@@ -101,6 +102,7 @@ def _street(draft: Draft) -> None:
             _side_wall(draft, camera, sky, side)
     road = _floor(draft, camera, plain=0.5)
     if road is not None:
+        _markings(draft, camera, road, 0.0, int(rng.integers(0, 7)))
         _furnish(draft, camera, road, float(rng.normal(0, 0.1)), int(rng.integers(3, 13)))
         _stand(draft, road, int(rng.integers(2, 10)))
     add_clutter(draft, int(rng.integers(0, 6)), (0.03, 0.7), (14, 0.3 * draft.width))
@@ -205,6 +207,24 @@ def _furnish(draft: Draft, camera: Camera, floor: Surface, yaw: float, count: in
         if spot is not None:
             turn = yaw if draft.rng.random() < 0.5 else draft.rng.uniform(-3, 3)
             _solid_at(draft, camera, *spot, turn)
+
+
+def _markings(draft: Draft, camera: Camera, floor: Surface, yaw: float, count: int) -> None:
+    """Flat things on the floor: rugs, lines, papers, covers."""
+    rng = draft.rng
+    for _ in range(count):
+        spot = _foot(draft, floor)
+        if spot is None:
+            continue
+        x, y, disparity = spot
+        middle = camera.unproject(x, y, disparity)
+        unit = camera.reach / disparity / camera.focal_px
+        across, along = (log_uniform(rng, 8, 0.5 * draft.width) * unit for _ in range(2))
+        turn = yaw + (0.0 if rng.random() < 0.7 else float(rng.uniform(-2, 2)))
+        cos, sin = np.cos(turn), np.sin(turn)
+        corners = np.array([[-across, 0, -along], [across, 0, -along], [across, 0, along], [-across, 0, along]]) / 2
+        corners = corners @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]) + middle * (1 - 1e-3)
+        add_face(draft, camera, corners, draft.paint(plain=0.35))
 
 
 def _solid_at(draft: Draft, camera: Camera, x: float, y: float, disparity: float, yaw: float) -> None:

@@ -11,10 +11,11 @@ from training.data.draft import Camera, Draft, log_uniform
 from training.data.scene import Paint
 from training.data.surface import Surface
 
-__all__ = ["SOLIDS", "add_cuboid", "add_post", "add_solid"]
+__all__ = ["SOLIDS", "add_cuboid", "add_face", "add_post", "add_solid"]
 
 SOLIDS = {
-    "cuboid": 0.26, "table": 0.12, "chair": 0.14, "shelf": 0.14, "sign": 0.07, "stack": 0.09, "can": 0.12, "ball": 0.06,
+    "cuboid": 0.22, "table": 0.11, "chair": 0.13, "shelf": 0.13, "sign": 0.07, "stack": 0.08, "can": 0.11, "ball": 0.05,
+    "car": 0.05, "tree": 0.05,
 }
 """Kinds of solids and how often each is drawn."""
 
@@ -90,12 +91,10 @@ def add_solid(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: 
     """A random thing about ``size`` world units large standing at ``foot``."""
     rng = draft.rng
     kind = kind or str(rng.choice(list(SOLIDS), p=list(SOLIDS.values())))
-    if kind in ("can", "ball"):
-        {"can": _can, "ball": _ball}[kind](draft, camera, foot, size)
-        return
-    {"cuboid": _cuboid, "table": _table, "chair": _chair, "shelf": _shelf, "sign": _sign, "stack": _stack}[kind](
-        draft, camera, foot, size, yaw
-    )
+    if kind in _ROUND:
+        _ROUND[kind](draft, camera, foot, size)
+    else:
+        _ANGULAR[kind](draft, camera, foot, size, yaw)
 
 
 def _cuboid(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
@@ -230,3 +229,47 @@ def _ball(draft: Draft, camera: Camera, foot: np.ndarray, size: float) -> None:
     bend = -bulge / across**2
     surface = Surface(disparity + bulge, 0.0, 0.0, bend, 0.0, bend, *centre)
     draft.add(surface, shapes.bounds(shape), draft.paint(plain=0.45), shape)
+
+
+def _tree(draft: Draft, camera: Camera, foot: np.ndarray, size: float) -> None:
+    """A trunk under clumps of leaves."""
+    rng = draft.rng
+    height = size * rng.uniform(0.8, 1.6)
+    add_post(draft, camera, foot, foot - (0, height, 0), size * rng.uniform(0.03, 0.12), draft.paint(plain=0.3))
+    paint = draft.paint(plain=0.25)
+    for _ in range(int(rng.integers(2, 6))):
+        spot = foot - (0, height, 0) + rng.normal(0, 0.25, 3) * size
+        (centre,), (disparity,) = camera.project(spot[None])
+        if not draft.low < disparity < 0.95 * draft.high:
+            continue
+        across = size * rng.uniform(0.4, 1.0) * camera.focal_px * disparity / camera.reach
+        make = shapes.foliage if rng.random() < 0.6 else shapes.blob
+        shape = make(rng, (float(centre[0]), float(centre[1])), (float(across), float(across)))
+        bend = -_bulge(float(disparity), 0.5 * across / camera.focal_px) / across**2
+        surface = Surface(disparity, rng.normal(0, 0.1), rng.normal(0, 0.1), bend, 0.0, bend, *centre)
+        draft.add(surface, shapes.bounds(shape), paint, shape)
+
+
+def _car(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float) -> None:
+    """A body on wheels with a cabin of another look."""
+    rng = draft.rng
+    length, width = size * rng.uniform(1.2, 1.8), size * rng.uniform(0.55, 0.75)
+    body, cabin, wheel = size * rng.uniform(0.22, 0.3), size * rng.uniform(0.2, 0.5), size * rng.uniform(0.1, 0.14)
+    paint, glass = draft.paint(plain=0.8), draft.paint(plain=0.5)
+    lift = np.array([0.0, 0.7 * wheel, 0.0])
+    add_cuboid(draft, camera, foot - lift, (width, body, length), yaw, paint)
+    roof = _place(foot - lift, yaw, 0, -body, rng.uniform(-0.12, 0.12) * length)
+    add_cuboid(draft, camera, roof, (0.9 * width, cabin, rng.uniform(0.45, 0.8) * length), yaw, glass)
+    turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    rim = wheel * np.stack([0 * turn, np.sin(turn), np.cos(turn)], 1)
+    tyre = draft.paint(plain=1.0)
+    for side in (-0.51, 0.51):
+        for along in (-0.32, 0.32):
+            middle = _place(foot, yaw, side * width, -wheel, along * length)
+            add_face(draft, camera, middle + rim @ _turn(yaw).T, tyre)
+
+
+_ROUND = {"can": _can, "ball": _ball, "tree": _tree}
+_ANGULAR = {
+    "cuboid": _cuboid, "table": _table, "chair": _chair, "shelf": _shelf, "sign": _sign, "stack": _stack, "car": _car,
+}
