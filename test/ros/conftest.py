@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from ros_rig import Rig
 from stereo_dp_ros.ros import diagnostics, node
 
 DOMAINS = range(1, 102)  # ids whose ports lie below the ephemeral range
+_start = os.getpid() % len(DOMAINS)
+_rotation = itertools.cycle([*DOMAINS[_start:], *DOMAINS[:_start]])  # what a test left behind is not met by the next
 
 
 @pytest.fixture
@@ -21,8 +24,8 @@ def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A DDS domain that no other test uses meanwhile, in whatever process."""
     folder = Path(tempfile.gettempdir()) / f"stereo_dp_ros-test-domains-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    start = os.getpid() % len(DOMAINS)
-    for domain in [*DOMAINS[start:], *DOMAINS[:start]]:
+    for _ in DOMAINS:
+        domain = next(_rotation)
         with (folder / str(domain)).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

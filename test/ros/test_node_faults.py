@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -365,6 +366,32 @@ def test_publisher_offers_best_effort_then_reliable(rig: Rig) -> None:
         rig.last("disparity", expected)
         rig.unadvertise(*images)
         rig.until(lambda: not any(image.publisher_count for image in run.images), "publishers are gone")
+
+
+def test_fifty_restarts_of_the_camera(rig: Rig) -> None:
+    """Each time the first pair after matching comes out."""
+    node = rig.start()
+    rig.connect()
+    images = ("left/image_rect", "right/image_rect")
+    for expected in range(1, 51):
+        rig.publish_scene()
+        rig.last("disparity", expected)
+        rig.unadvertise(*images)
+        rig.advertise(images)
+    assert len(list(node.subscriptions)) == 4
+    assert counts(node) == (50, 50, {})
+
+
+def test_lost_messages_are_told_with_the_cure(rig: Rig) -> None:
+    node = rig.start()
+    rig.connect()
+    run = node.active_run
+    assert run is not None
+    run.images[0]._on_lost(SimpleNamespace(total_count=7, total_count_change=3))  # as rclpy calls it
+    status = rig.fault("/left/image_rect: 3 messages lost on the way (7 in all); give the publisher's process")
+    assert status.level == DiagnosticStatus.WARN
+    assert run.images[0].lost == 3
+    assert_recovers(rig, node)
 
 
 def test_reliability_that_does_not_fit(rig: Rig) -> None:
