@@ -42,22 +42,24 @@ def build(model: Model, size: tuple[int, int], precision: str) -> bytes:
 
 
 def _pin_to_fp32(trt: Any, network: Any, names: frozenset[str]) -> None:
-    """Compute in fp32 every layer of float tensors that the parser made of a named node."""
+    """Compute in fp32 every layer that the parser made of a named node; comparisons keep their truth values."""
+    typed = (trt.LayerType.CONSTANT, trt.LayerType.CAST, trt.LayerType.SHAPE)  # these have a type of their own
     for index in range(network.num_layers):
         layer = network.get_layer(index)
-        outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
-        if layer.type == trt.LayerType.CONSTANT or _node_name(layer) not in names:
+        if layer.type in typed or _node_name(layer) not in names:
             continue
-        if all(output.dtype == trt.float32 for output in outputs):
+        types = [layer.get_output(i).dtype for i in range(layer.num_outputs)]
+        if all(dtype in (trt.float32, trt.bool) for dtype in types):
             layer.precision = trt.float32
-            for i in range(layer.num_outputs):
-                layer.set_output_type(i, trt.float32)
+            for i, dtype in enumerate(types):
+                if dtype == trt.float32:
+                    layer.set_output_type(i, trt.float32)
 
 
 def _node_name(layer: Any) -> str:
-    """The ONNX node of a layer: the parser notes it in the metadata, and names the first layer after it."""
+    """The ONNX node of a layer: `[ONNX Layer: name]` or `[ONNX Layer: name | …]` in its metadata, else its name."""
     _, found, rest = layer.metadata.partition("[ONNX Layer: ")
-    return str(rest.partition("]")[0] if found else layer.name)
+    return str(rest.partition("]")[0].partition(" | ")[0] if found else layer.name)
 
 
 def _new_logger(trt: Any) -> Any:

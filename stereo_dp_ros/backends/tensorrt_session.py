@@ -100,6 +100,7 @@ class EngineSession:
         if self._stream:
             driver.free_stream(self._stream)
             self._stream = 0
+        self._context = self._engine = None  # in this order: a context must not outlive its engine
 
     def _layout(
         self, types: dict[Any, np.dtype[Any]], size: tuple[int, int]

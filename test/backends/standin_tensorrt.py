@@ -34,7 +34,10 @@ class DataType(enum.Enum):
 
 
 class LayerType(enum.Enum):
-    CONSTANT, ELEMENTWISE = range(2)
+    CONSTANT, CAST, SHAPE, ELEMENTWISE = range(4)
+
+
+LAYER_TYPES = {"Constant": LayerType.CONSTANT, "Cast": LayerType.CAST, "Shape": LayerType.SHAPE}
 
 
 class Severity(enum.Enum):
@@ -73,15 +76,14 @@ def standin_tensorrt(cuda, version, faults):
 
     class ILayer:
         hints = ("precision",) if version == 10 else ()
-        __slots__ = ("_output_types", "_outputs", "metadata", "name", "type", *hints)
+        __slots__ = ("_outputs", "metadata", "name", "type", *hints)
         del hints
 
         def __init__(self, node, dtypes):
             self.name = f"layer of {node.name}"
-            self.metadata = f"[ONNX Layer: {node.name}]"
-            self.type = LayerType.CONSTANT if node.op_type == "Constant" else LayerType.ELEMENTWISE
+            self.metadata = f"[ONNX Layer: {node.name} | Local Function: f]"
+            self.type = LAYER_TYPES.get(node.op_type, LayerType.ELEMENTWISE)
             self._outputs = [ITensor(name, dtypes[name]) for name in node.output]
-            self._output_types = {}
 
         @property
         def num_outputs(self):
@@ -93,7 +95,7 @@ def standin_tensorrt(cuda, version, faults):
         if version == 10:
 
             def set_output_type(self, index, dtype):
-                self._output_types[index] = dtype
+                assert self.type not in LAYER_TYPES.values() and self._outputs[index].dtype == dtype
 
     class INetworkDefinition:
         def __init__(self):
@@ -164,7 +166,7 @@ def standin_tensorrt(cuda, version, faults):
             model = network._model
             if version == 10 and BuilderFlag.FP16 in config._flags:
                 obeyed = BuilderFlag.OBEY_PRECISION_CONSTRAINTS in config._flags
-                pinned = {layer.metadata[13:-1] for layer in network._layers if hasattr(layer, "precision")}
+                pinned = {layer.name[9:] for layer in network._layers if hasattr(layer, "precision")}
                 model = in_half(model, frozenset(pinned) if obeyed else frozenset())
             names = [flag.name for flag in config._flags]
             target = {"version": VERSIONS[version], "gpu": cuda.name, "flags": sorted(names)}
@@ -234,7 +236,7 @@ def standin_tensorrt(cuda, version, faults):
     module = types.ModuleType("tensorrt")
     module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
     module.__version__ = VERSIONS[version]
-    module.float32, module.uint8 = DataType.FLOAT, DataType.UINT8
+    module.float32, module.uint8, module.bool = DataType.FLOAT, DataType.UINT8, DataType.BOOL
     classes = (
         Builder, BuilderFlag, DataType, IBuilderConfig, ICudaEngine, IExecutionContext, IHostMemory, ILayer, ILogger,
         INetworkDefinition, ITensor, LayerType, Logger, OnnxParser, ParserError, Runtime,

@@ -1,6 +1,7 @@
 """Looking for a GPU, and the arguments of the driver's calls."""
 
 import ctypes
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,7 +47,52 @@ def test_work_that_fails_while_it_is_recorded_ends_the_recording(cuda):
     assert cuda.recording is None
 
 
-def test_addresses_are_passed_in_full_width():
-    for name, arguments in cuda_driver._ARGUMENTS.items():
-        assert all(ctypes.sizeof(kind) in (4, 8) for kind in arguments), name
-    assert ctypes.sizeof(cuda_driver._P) == ctypes.sizeof(cuda_driver._SIZE) == 8
+HANDLES = {
+    "cuDevicePrimaryCtxRetain": 0x7FFF_1000_0001,
+    "cuMemAlloc_v2": 0x7FFF_2000_0002,
+    "cuMemHostAlloc": 0x7FFF_3000_0003,
+    "cuStreamCreate": 0x7FFF_4000_0004,
+    "cuGraphInstantiateWithFlags": 0x7FFF_6000_0006,
+}
+GRAPH = 0x7FFF_5000_0005
+
+
+def test_handles_pass_through_c_in_their_full_width(monkeypatch):
+    calls = []
+
+    def c_function(name):
+        def body(*arguments):
+            if name == "cuDeviceGetCount":
+                ctypes.c_int.from_address(arguments[0]).value = 1
+            elif name in HANDLES:
+                ctypes.c_uint64.from_address(arguments[0]).value = HANDLES[name]
+            elif name == "cuStreamEndCapture":
+                ctypes.c_uint64.from_address(arguments[1]).value = GRAPH
+            calls.append((name, arguments))
+            return 0
+
+        return ctypes.CFUNCTYPE(ctypes.c_int, *cuda_driver._ARGUMENTS[name])(body)
+
+    library = SimpleNamespace(**{name: c_function(name) for name in cuda_driver._ARGUMENTS})
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    driver = CudaDriver()
+    driver.make_current()
+    stream, device, host = driver.new_stream(), driver.allocate(1 << 33), driver.allocate_pinned(64)
+    driver.copy_to_device(device, host, 64, stream)
+    driver.copy_to_host(host, device, 64, stream)
+    graph = driver.record(lambda: None, stream)
+    driver.launch(graph, stream)
+    driver.free_graph(graph)
+    driver.free_pinned(host)
+    seen = dict(calls)
+    context, device_memory, host_memory, new_stream, executable = HANDLES.values()
+    assert (stream, device, host, graph.executable) == (new_stream, device_memory, host_memory, executable)
+    assert seen["cuCtxSetCurrent"] == (context,)
+    assert seen["cuMemAlloc_v2"][1] == 1 << 33
+    assert seen["cuMemcpyHtoDAsync_v2"] == (device_memory, host_memory, 64, new_stream)
+    assert seen["cuMemcpyDtoHAsync_v2"] == (host_memory, device_memory, 64, new_stream)
+    assert seen["cuStreamBeginCapture_v2"] == (new_stream, 1)
+    assert seen["cuGraphInstantiateWithFlags"][1:] == (GRAPH, 0)
+    assert seen["cuGraphDestroy"] == (GRAPH,)
+    assert seen["cuGraphLaunch"] == (executable, new_stream)
+    assert seen["cuMemFreeHost"] == (host_memory,)
