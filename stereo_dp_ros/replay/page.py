@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no script, pictures inside."""
+"""The report as one HTML file that needs nothing else: no network, pictures and script inside."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from stereo_dp_ros.replay.pictures import (
 from stereo_dp_ros.replay.plots import line_plot
 from stereo_dp_ros.replay.report import BagReport, Report
 from stereo_dp_ros.replay.style import STYLE
+from stereo_dp_ros.replay.viewer import VIEWER_SCRIPT, cloud_canvas
 
 __all__ = ["report_html", "write_html"]
 
@@ -105,7 +106,7 @@ def report_html(report: Report) -> str:
         f'<p class="soft">{escape(report.created)}</p><dl class="facts">{facts}</dl>'
         f'<div class="card scroll">{_table(report.bags)}</div>{bags}'
         f'<section><h2>How to read the figures</h2><div class="card"><dl class="notes">{notes}</dl></div></section>'
-        "</main></body></html>\n"
+        f"</main><script>{VIEWER_SCRIPT}</script></body></html>\n"
     )
 
 
@@ -169,11 +170,14 @@ def _cloud(bag: BagReport) -> str:
     sample = _middle(bag)
     if sample is None or sample.points_m is None or sample.point_colors is None:
         return ""
-    picture = view_cloud(sample.points_m, sample.point_colors, bag.evaluation.calibration.fx_px, _CLOUD_SIZE_PX)
+    cloud = (sample.points_m, sample.point_colors, bag.evaluation.calibration.fx_px, _CLOUD_SIZE_PX)
+    picture = data_uri(view_cloud(*cloud))
     return (
-        f'<figure class="cloud"><img src="{data_uri(picture)}" alt="Point cloud of {escape(bag.title)}">'
+        f'<figure class="cloud"><div><img src="{picture}" alt="Point cloud of {escape(bag.title)}">'
+        f"{cloud_canvas(*cloud)}</div>"
         f"<figcaption>The published cloud at {_seconds(bag, sample.stamp_ns):.1f} s, seen from beside and above the "
-        "cameras. What neither camera saw stays dark.</figcaption></figure>"
+        "cameras; what the left one did not see stays dark. Drag to turn it, Ctrl and the wheel zoom, a double click "
+        "goes back.</figcaption></figure>"
     )
 
 

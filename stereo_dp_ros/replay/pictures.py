@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,7 +12,12 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.images import colorize_disparity
 
 __all__ = [
+    "BACKGROUND",
     "ERROR_LIMIT_PX",
+    "PITCH_DEG",
+    "YAW_DEG",
+    "CloudView",
+    "cloud_view",
     "color_scale",
     "confidence_picture",
     "data_uri",
@@ -24,8 +30,9 @@ Image = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
 ERROR_LIMIT_PX = 4.0  # errors from here on look alike
+YAW_DEG, PITCH_DEG = -15.0, 10.0  # where a cloud is first seen from
 _NO_TRUTH_GRAY = 128
-_BACKGROUND = (18, 22, 28)
+BACKGROUND = (18, 22, 28)
 _COLOR_MAPS = {"disparity": cv2.COLORMAP_TURBO, "error": cv2.COLORMAP_INFERNO, "confidence": cv2.COLORMAP_VIRIDIS}
 
 
@@ -63,14 +70,34 @@ def data_uri(picture: Image, quality: int = 88) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
 
 
+@dataclass(frozen=True)
+class CloudView:
+    """The points of a cloud that are shown, float32 (N, 3), their uint8 (N, 3) RGB, and the depth it turns around."""
+
+    points_m: FloatArray
+    colors: Image
+    pivot_m: float
+
+
+def cloud_view(points_m: FloatArray, colors: Image) -> CloudView | None:
+    """What to show of an organised cloud: known points that do not lie far behind the rest; None without any."""
+    known = np.isfinite(points_m).all(axis=-1)
+    if not known.any():
+        return None
+    points, point_colors = points_m[known], colors[known]
+    kept = points[:, 2] <= 1.6 * float(np.percentile(points[:, 2], 90))
+    points, point_colors = points[kept], point_colors[kept]
+    return CloudView(points, point_colors, float(np.median(points[:, 2])))
+
+
 def view_cloud(
     points_m: FloatArray,
     colors: Image,
     focal_px: float,
     size_px: tuple[int, int],
     *,
-    yaw_deg: float = -15.0,
-    pitch_deg: float = 10.0,
+    yaw_deg: float = YAW_DEG,
+    pitch_deg: float = PITCH_DEG,
 ) -> Image:
     """An organised cloud seen from beside and above its camera.
 
@@ -88,16 +115,13 @@ def view_cloud(
     """
     width, height = size_px
     picture = np.empty((height, width, 3), np.uint8)
-    picture[...] = _BACKGROUND
-    known = np.isfinite(points_m).all(axis=-1)
-    if not known.any():
+    picture[...] = BACKGROUND
+    view = cloud_view(points_m, colors)
+    if view is None:
         return picture
-    points, point_colors = points_m[known].astype(np.float64), colors[known]
-    farthest_m = 1.6 * float(np.percentile(points[:, 2], 90))
-    kept = points[:, 2] <= farthest_m
-    points, point_colors = points[kept], point_colors[kept]
+    points, point_colors = view.points_m.astype(np.float64), view.colors
     side_m = points[:, 2] / focal_px
-    pivot = np.array((0.0, 0.0, float(np.median(points[:, 2]))))
+    pivot = np.array((0.0, 0.0, view.pivot_m))
     seen = (points - pivot) @ _orbit(yaw_deg, pitch_deg).T + pivot + (0.0, 0.0, 0.12 * pivot[2])
     in_front = seen[:, 2] > 0.05 * pivot[2]
     seen, point_colors, side_m = seen[in_front], point_colors[in_front], side_m[in_front]

@@ -56,7 +56,13 @@ figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 8px; background: #12161c; }
 figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .cloud { margin: 18px 0; }
+.cloud div { position: relative; }
 .cloud img { border-radius: 12px; border: 1px solid var(--line); }
+.cloud canvas { position: absolute; inset: 0; width: 100%; height: 100%; border-radius: 12px; opacity: 0;
+  cursor: grab; touch-action: pan-y; }
+.cloud canvas.drawn { opacity: 1; }
+.cloud canvas:active { cursor: grabbing; }
+.cloud canvas:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .frames { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; }
 .frames .when { grid-column: 1 / -1; font-size: 13px; color: var(--soft); margin-top: 8px; }
 .scales { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; font-size: 12px; color: var(--soft); }

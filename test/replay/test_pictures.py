@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from stereo_dp_ros.replay.pictures import (
     view_cloud,
 )
 from stereo_dp_ros.replay.plots import line_plot
+from stereo_dp_ros.replay.viewer import cloud_canvas
 
 
 def _rgb(color: str) -> tuple[int, ...]:
@@ -76,6 +78,31 @@ def test_nearer_points_cover_farther_ones_and_turn_against_them() -> None:
     green = [np.argwhere((view == (0, 255, 0)).all(axis=-1)).mean(axis=0) for view in (straight, turned)]
     np.testing.assert_allclose(green[0], [59.5, 59.5], atol=1.5)
     assert green[1][1] > 61  # the viewer went left: what is near moves right
+
+
+def test_cloud_that_can_be_turned_carries_its_points() -> None:
+    grid = np.stack(np.meshgrid(np.arange(4.0), np.arange(3.0)), axis=-1)
+    points = np.dstack([grid, np.full((3, 4), 2.0)]).astype(np.float32)
+    points[1, 2] = np.nan
+    colors = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    canvas = cloud_canvas(points, colors, 50.0, (400, 300))
+    data = dict(re.findall(r'data-(\w+)="([^"]*)"', canvas))
+    assert (data["count"], data["pivot"], data["focal"], data["side"]) == ("11", "2", "5000", "0.02")
+    packed = base64.b64decode(data["points"])
+    assert len(packed) == 11 * 9
+    known = np.isfinite(points[..., 0])
+    positions = np.frombuffer(packed[:66], "<i2").reshape(11, 3) * float(data["step"])
+    np.testing.assert_allclose(positions, points[known], atol=1e-4)
+    np.testing.assert_array_equal(np.frombuffer(packed[66:], np.uint8).reshape(11, 3), colors[known])
+    assert 'class="turn"' in canvas
+    assert cloud_canvas(np.full_like(points, np.nan), colors, 50.0, (400, 300)) == ""
+
+
+def test_large_cloud_is_thinned() -> None:
+    points = np.ones((400, 500, 3), np.float32)
+    canvas = cloud_canvas(points, np.zeros((400, 500, 3), np.uint8), 100.0, (500, 400))
+    data = dict(re.findall(r'data-(\w+)="([^"]*)"', canvas))
+    assert (data["count"], data["side"]) == ("50000", "0.02")  # every second row and column, dots twice as wide
 
 
 def test_cloud_without_a_point_is_background() -> None:
