@@ -247,10 +247,18 @@ class StereoNode(LifecycleNode):
             f"{self.get_fully_qualified_name().lstrip('/')}: stereo",
             self.get_namespace(),
             self._faults,
-            "pairs are processed" if state == "active" else f"the node is {state}",
+            self._idle_message(state),
             values,
         )
         self._diagnostics.publish(message)
+
+    def _idle_message(self, state: str) -> str:
+        """What to say when nothing is wrong."""
+        if state != "active" or self._configured is None:
+            return f"the node is {state}"
+        if not self._configured.outputs.subscribed():
+            return "nobody subscribes to an output, so none is computed"
+        return "pairs are processed"
 
     def _describe_configured(self) -> dict[str, object]:
         configured = self._configured

@@ -285,6 +285,8 @@ def test_only_what_is_subscribed_is_published(rig: Rig) -> None:
     run = node.active_run
     assert run is not None
     rig.until(lambda: run.counts.snapshot() == (1, 0, {"no_subscribers": 1}), "a pair that nobody asks for")
+    rig.fault("nobody subscribes to an output, so none is computed", lambda: rig.publish_scene(scene))
+    rig.pause(0.2)
     assert not calls
     rig.subscribe("confidence")
     rig.publish_scene(scene)
