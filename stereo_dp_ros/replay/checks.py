@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.decoding import cloud_points, disparity_pixels, float_pixels
+from stereo_dp_ros.replay.decoding import cloud_points, disparity_pixels, float_pixels, projection_of
 from stereo_dp_ros.replay.messages import stamp_ns
 
-__all__ = ["check_cloud", "check_confidence", "check_depth", "check_disparity"]
+__all__ = ["check_camera_info", "check_cloud", "check_confidence", "check_depth", "check_disparity"]
 
 _RELATIVE_TOLERANCE = 1e-5  # of Z: a few roundings of float32, 10 µm at 1 m
 
@@ -69,6 +69,26 @@ def check_depth(depth: Any, disparity: Any) -> str | None:
     if found_m.shape != (disparity.image.height, disparity.image.width):
         return f"size is {depth.width}x{depth.height}, expected {disparity.image.width}x{disparity.image.height}"
     return _compare_depth(found_m, _expected_depth_m(disparity))
+
+
+def check_camera_info(info: Any, disparity: Any, calibration: StereoCalibration) -> str | None:
+    """Stamp and frame of the disparity; size and P those of the rectified left image."""
+    problem = _compare_headers(info, disparity)
+    if problem is not None:
+        return problem
+    projection, (width, height) = projection_of(info)
+    if (width, height) != (calibration.width_px, calibration.height_px):
+        return f"is for {width}x{height}, expected {calibration.width_px}x{calibration.height_px}"
+    expected = {
+        "fx": (projection[0, 0], calibration.fx_px),
+        "fy": (projection[1, 1], calibration.fy_px),
+        "cx": (projection[0, 2], calibration.cx_left_px),
+        "cy": (projection[1, 2], calibration.cy_px),
+    }
+    for name, (found_px, expected_px) in expected.items():
+        if abs(found_px - expected_px) > _RELATIVE_TOLERANCE * abs(expected_px):
+            return f"P has {name} = {found_px:.9g}, expected {expected_px:.9g}"
+    return None
 
 
 def check_cloud(cloud: Any, disparity: Any, calibration: StereoCalibration) -> str | None:

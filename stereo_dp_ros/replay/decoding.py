@@ -20,6 +20,7 @@ __all__ = [
     "disparity_pixels",
     "float_pixels",
     "image_pixels",
+    "projection_of",
 ]
 
 # encoding → (bytes per channel, channels, OpenCV's conversion to gray or RGB), read as the node reads them
@@ -51,20 +52,22 @@ def calibration_of(left_info: Any, right_info: Any) -> StereoCalibration:
     CalibrationError
         See `StereoCalibration.from_projections`.
     """
-    roi = left_info.roi
-    size = (roi.width, roi.height) if roi.width and roi.height else (left_info.width, left_info.height)
-    binning = (max(int(left_info.binning_x), 1), max(int(left_info.binning_y), 1))
-    width, height = (int(length) // factor for length, factor in zip(size, binning, strict=True))
-    return StereoCalibration.from_projections(_projection(left_info), _projection(right_info), width, height)
+    left, (width, height) = projection_of(left_info)
+    right, _ = projection_of(right_info)
+    return StereoCalibration.from_projections(left, right, width, height)
 
 
-def _projection(info: Any) -> NDArray[np.float64]:
+def projection_of(info: Any) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """P (3, 4) and the width and height of the image that a CameraInfo describes, roi and binning applied."""
+    roi = info.roi
+    binning_x, binning_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+    width, height = (roi.width, roi.height) if roi.width and roi.height else (info.width, info.height)
     p = np.array(info.p, np.float64).reshape(3, 4)
-    p[0, 2] -= info.roi.x_offset
-    p[1, 2] -= info.roi.y_offset
-    p[0] /= max(int(info.binning_x), 1)
-    p[1] /= max(int(info.binning_y), 1)
-    return p
+    p[0, 2] -= roi.x_offset
+    p[1, 2] -= roi.y_offset
+    p[0] /= binning_x
+    p[1] /= binning_y
+    return p, (int(width) // binning_x, int(height) // binning_y)
 
 
 def image_pixels(message: Any) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
-from stereo_dp_ros.replay.checks import check_cloud, check_confidence, check_depth, check_disparity
+from stereo_dp_ros.replay.checks import check_camera_info, check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
 from stereo_dp_ros.replay.decoding import (
     calibration_of,
@@ -28,6 +28,13 @@ from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
 
 __all__ = ["Evaluation", "FrameScore", "Sample", "evaluate"]
 
+# output → its check against the disparity of its stamp
+_CHECKS: dict[str, Callable[[Any, Any, StereoCalibration], str | None]] = {
+    "depth/image_rect": lambda message, disparity, _: check_depth(message, disparity),
+    "depth/camera_info": check_camera_info,
+    "confidence": lambda message, disparity, _: check_confidence(message, disparity),
+    "points2": check_cloud,
+}
 _WAITING_FRAMES = 8  # outputs of one pair may be this many pairs apart in a recording
 
 
@@ -140,17 +147,9 @@ def _check_frame(outputs: Mapping[str, Any], inputs: _Inputs, stamp: int) -> dic
         return {"disparity": "no left image with this stamp was played"}
     found = {"disparity": check_disparity(disparity, inputs.calibration, frame_id)}
     if found["disparity"] is None:
-        found |= {
-            "depth/image_rect": check_depth(outputs["depth/image_rect"], disparity)
-            if "depth/image_rect" in outputs
-            else "is missing",
-            "confidence": check_confidence(outputs["confidence"], disparity)
-            if "confidence" in outputs
-            else "is missing",
-            "points2": check_cloud(outputs["points2"], disparity, inputs.calibration)
-            if "points2" in outputs
-            else "is missing",
-        }
+        for name, check in _CHECKS.items():
+            message = outputs.get(name)
+            found[name] = "is missing" if message is None else check(message, disparity, inputs.calibration)
     return found
 
 
@@ -158,6 +157,7 @@ def _output_check(name: str, counts: Mapping[str, int], problems: list[str]) -> 
     what = {
         "disparity": "fields, stamp and frame of every disparity",
         "depth/image_rect": "every depth is f·T/d of its disparity",
+        "depth/camera_info": "every depth’s camera_info is that of the left camera",
         "confidence": "every confidence is within 0…1",
         "points2": "every cloud is the disparity it belongs to",
     }[name]

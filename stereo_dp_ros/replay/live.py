@@ -17,13 +17,14 @@ from typing import Any
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import StereoTopics
-from stereo_dp_ros.replay.messages import CLOUD, DIAGNOSTICS, DISPARITY, IMAGE
+from stereo_dp_ros.replay.messages import CAMERA_INFO, CLOUD, DIAGNOSTICS, DISPARITY, IMAGE
 
 __all__ = ["OUTPUTS", "LiveRun", "NodeProcess", "node_command", "run_live"]
 
 OUTPUTS = {
     "disparity": DISPARITY,
     "depth/image_rect": IMAGE,
+    "depth/camera_info": CAMERA_INFO,
     "confidence": IMAGE,
     "points2": CLOUD,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -152,6 +153,7 @@ def _outputs(left: Any, right: Any, infos: tuple[Any, Any], estimator: Estimator
     return {
         "disparity": disparity,
         "depth/image_rect": image_message(depth_m, "32FC1", stamp, frame_id),
+        "depth/camera_info": replace(infos[0], header=left.header),
         "confidence": image_message(confidence, "32FC1", stamp, frame_id),
         "points2": cloud_message(points_m, color_pixels(left), stamp, frame_id),
     }

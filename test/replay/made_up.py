@@ -29,6 +29,7 @@ def outputs(disparity_px: np.ndarray, stamp: int) -> dict[str, Any]:
     return {
         "disparity": disparity,
         "depth/image_rect": messages.image_message(depth_m, "32FC1", stamp, FRAME),
+        "depth/camera_info": messages.camera_info_message(messages.rectified_cameras(CALIBRATION)[0], stamp, FRAME),
         "confidence": messages.image_message(np.full((6, 8), 0.75, np.float32), "32FC1", stamp, FRAME),
         "points2": messages.cloud_message(points_m, IMAGE, stamp, FRAME),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up import CALIBRATION, FRAME, TRUTH_PX, outputs
 
-from stereo_dp_ros.replay.checks import check_cloud, check_confidence, check_depth, check_disparity
+from stereo_dp_ros.replay.checks import check_camera_info, check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.decoding import cloud_points
 
 STAMP = 1_700_000_000_500_000_000
@@ -105,6 +105,17 @@ def test_confidence_stays_within_0_and_1(made: dict[str, Any]) -> None:
         assert "1 of 48 values are outside 0…1, first at pixel (7, 0)" in (
             check_confidence(made["confidence"], made["disparity"]) or ""
         )
+
+
+def test_camera_info_is_the_left_cameras(made: dict[str, Any]) -> None:
+    info = made["depth/camera_info"]
+    assert check_camera_info(info, made["disparity"], CALIBRATION) is None
+    info.p[2] = 5.0
+    assert check_camera_info(info, made["disparity"], CALIBRATION) == "P has cx = 5, expected 3.5"
+    info.binning_x = 2
+    assert check_camera_info(info, made["disparity"], CALIBRATION) == "is for 4x6, expected 8x6"
+    info.header.frame_id = "other"
+    assert check_camera_info(info, made["disparity"], CALIBRATION) == "frame_id is 'other', expected 'optical'"
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_scores_are_those_computed_by_hand(tmp_path: Path) -> None:
     assert found.metrics is not None
     assert found.metrics["bad_2"] == pytest.approx(50 * 11 / 48)
     assert found.frames[1].mean_confidence == 0.75
-    assert [check.passed for check in found.checks] == [True] * 4
-    assert [check.detail for check in found.checks] == ["2 messages"] * 4
+    assert [check.passed for check in found.checks] == [True] * 5
+    assert [check.detail for check in found.checks] == ["2 messages"] * 5
 
 
 def test_sample_holds_what_the_picture_is_drawn_from(tmp_path: Path) -> None:

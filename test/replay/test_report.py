@@ -85,7 +85,7 @@ def test_json_holds_the_figures(report: Report, tmp_path: Path) -> None:
     assert bag["node"]["backend"] == "openvino"
     assert bag["node"]["peak_memory_mb"] == 321.6
     assert [frame["latency_ms"] for frame in bag["frames"]] == [30.0] * 4
-    assert [check["passed"] for check in bag["checks"]] == [True] * 6
+    assert [check["passed"] for check in bag["checks"]] == [True] * 7
 
 
 def test_json_has_null_for_what_is_not_finite(report: Report, tmp_path: Path) -> None:
