@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from stereo_dp_ros.backends import BACKENDS, backend_status
+from stereo_dp_ros.backends.engine_cache import EngineCache
 from stereo_dp_ros.backends.registry import AUTO, Choice
 from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models, load_model
 
@@ -27,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.backends:
         for row in rows:
             print(f"{row['name']:21} {' '.join(row['precisions']):16} {_state(row)}")
+        for line in _engine_lines():
+            print(line)
     else:
         for row in rows:
             _print_model(row)
@@ -54,6 +57,16 @@ def _state(row: dict[str, Any]) -> str:
     if row["reason"] is not None:
         return str(row["reason"])
     return "works" if row["auto"] else "works, when asked for"
+
+
+def _engine_lines() -> list[str]:
+    cache = EngineCache()
+    keys = [record.key for record in cache.records()]
+    lines = [
+        f"  {key.model} {key.width_px}x{key.height_px} {key.precision}, TensorRT {key.tensorrt}, {key.gpu}"
+        for key in keys
+    ]
+    return [f"engines in {cache.folder}:", *lines] if lines else []
 
 
 def _model_rows() -> list[dict[str, Any]]:

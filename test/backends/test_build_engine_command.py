@@ -24,6 +24,15 @@ def test_it_builds_and_prints_the_figures(machine, command, capsys):
     assert set(report["figures"]) == {"pairs", "mean_px", "far_percent", "confidence"}
 
 
+def test_models_lists_the_stored_engines(machine, command, capsys):
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(["models", "--backends"]) == 0
+    out = capsys.readouterr().out
+    assert f"  toy 64x32 fp16, TensorRT {machine.trt.__version__}, Stand-in GPU\n" in out
+    assert "tensorrt              fp16 fp32        works\n" in out
+
+
 def test_a_refused_engine_is_one_line_and_exit_code_2(machine, command, capsys):
     machine.faults.distort = lambda disparity, confidence: (disparity + 2, confidence)
     assert main(command) == 2
