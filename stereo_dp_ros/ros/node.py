@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -93,10 +92,11 @@ class StereoNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
         self.create_timer(REFRESH_PERIOD_S, self._refresh_inputs, clock=steady)
-        self._next_autostart_ns = time.monotonic_ns()
-        self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
+        self._autostart_timers = [
+            self.create_timer(period_s, self._autostart, clock=steady) for period_s in (0.0, AUTOSTART_RETRY_S)
+        ]
         if not self._live.autostart:
-            self._autostart_timer.cancel()
+            self._end_autostart()
 
     @property
     def active_run(self) -> ActiveRun | None:
@@ -105,7 +105,7 @@ class StereoNode(LifecycleNode):
 
     def close(self) -> bool:
         """Free everything, whatever the state; return whether the inference thread has ended."""
-        self._autostart_timer.cancel()
+        self._end_autostart()
         ended = self._stop_run()
         self._free_configured()
         self._log_handler.detach()
@@ -215,17 +215,18 @@ class StereoNode(LifecycleNode):
 
     def _autostart(self) -> None:
         """Configure and activate; a failure is tried again, for its cause may go away."""
-        now_ns = time.monotonic_ns()
-        if now_ns < self._next_autostart_ns:
-            return
-        self._next_autostart_ns = now_ns + int(AUTOSTART_RETRY_S * 1e9)
+        self._autostart_timers[0].cancel()
         state = self._state_machine.current_state[1]
         if state == "unconfigured" and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             state = "inactive"
         if state == "inactive":
             self.trigger_activate()
         if self._state_machine.current_state[1] != "unconfigured":
-            self._autostart_timer.cancel()
+            self._end_autostart()
+
+    def _end_autostart(self) -> None:
+        for timer in self._autostart_timers:
+            timer.cancel()
 
     def _refresh_inputs(self) -> None:
         if self._run is not None:

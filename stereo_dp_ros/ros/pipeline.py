@@ -74,6 +74,7 @@ class Pipeline:
         self._decoder = decoder
         self._rectification = rectification
         self._topics = topics
+        self._inference = threading.Lock()  # one from before a deactivation may still run after the next activation
 
     def process(self, pair: ImagePair, parameters: NodeParameters, stopped: threading.Event) -> ProcessedPair:
         """Publish the outputs of `pair`.
@@ -142,7 +143,8 @@ class Pipeline:
 
     def _infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
         try:
-            return self._estimator.infer(left, right)
+            with self._inference:
+                return self._estimator.infer(left, right)
         except Exception as error:  # a runtime's failure must cost one pair, not the node
             line = " ".join(str(error).split())
             raise DroppedPairError("inference_failed", f"inference failed: {type(error).__name__}: {line}") from error

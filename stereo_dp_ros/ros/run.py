@@ -79,8 +79,8 @@ class ActiveRun:
         self._next_check_ns = 0
         self._note = ""
         self._stopped = threading.Event()
-        self._worker: NewestWorker[ImagePair] = NewestWorker(self._process, "stereo inference")
         self.images, self.camera_infos = self._open_inputs(topics)
+        self._worker: NewestWorker[ImagePair] = NewestWorker(self._process, "stereo inference")
 
     def _open_inputs(self, topics: InputTopics) -> tuple[list[Input], list[Input]]:
         parameters = self._live_parameters()

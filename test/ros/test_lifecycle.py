@@ -262,3 +262,55 @@ def test_message_filters_asked_for_but_missing(rig: Rig, monkeypatch: pytest.Mon
     node = rig.start(sync_backend="message_filters", wait=False)
     rig.fault("activate failed")
     assert state(node) == "inactive"
+
+
+def test_an_inference_left_over_never_runs_beside_the_next(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deactivation does not wait for ever; what it left running ends without output before the next pair begins."""
+    monkeypatch.setattr("stereo_dp_ros.ros.run._STOP_TIMEOUT_S", 0.05)
+    release, running, most = threading.Event(), [0], [0]
+    plane = plane_estimator(20.0)
+
+    class Slow:
+        def infer(self, left: Any, right: Any) -> Any:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            release.wait(20)
+            running[0] -= 1
+            return plane.infer(left, right)
+
+    node = rig.start(Slow())
+    rig.connect()
+    rig.publish_scene()
+    rig.until(lambda: running[0] == 1, "inference begins")
+    left_over = node.active_run
+    assert left_over is not None
+    assert node.trigger_deactivate() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    run = node.active_run
+    assert run is not None
+    rig.until(lambda: all(rig.publishers[topic].get_subscription_count() == 1 for topic in rig.publishers), "matched")
+    rig.publish_infos()
+    rig.until(lambda: all(info.received for info in run.camera_infos), "camera_info has come")
+    header = rig.publish_scene()
+    rig.until(lambda: run.counts.snapshot()[0] == 1, "the next pair")
+    rig.pause(0.1)
+    release.set()
+    rig.last("disparity")
+    rig.until(lambda: left_over.counts.snapshot() == (1, 0, {"deactivated": 1}), "the left-over is counted")
+    assert [message.header for message in rig.received["disparity"]] == [header]
+    assert most == [1]
+
+
+def test_waiting_for_a_model_costs_nothing(rig: Rig) -> None:
+    """Between two tries the executor sleeps."""
+
+    def factory(parameters: NodeParameters) -> Any:
+        raise ModelError("no model")
+
+    node = rig.start(factory=factory, wait=False)
+    rig.fault("configure failed: no model")
+    calls: list[int] = []
+    original = node._autostart
+    for timer in node._autostart_timers:
+        timer.callback = lambda: (calls.append(1), original())
+    rig.pause(1.2)
+    assert 1 <= len(calls) <= 4  # every half second here
