@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stereo_dp_ros.cli.reporting import frame_progress, machine_facts, print_report, require_modules, ros_domain_id
+from stereo_dp_ros.cli.reporting import (
+    frame_progress,
+    machine_facts,
+    print_report,
+    require_modules,
+    ros_domain_id,
+    ros_environment,
+)
 from stereo_dp_ros.replay.demo import run_demo
 from stereo_dp_ros.replay.demo_bags import DEMO_BAGS
-from stereo_dp_ros.ros.dds_profile import dds_environment
 
 __all__ = ["add_arguments", "run"]
 
@@ -32,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             parameters={key: getattr(arguments, key) for key in ("model", "backend", "precision")},
             domain_id=domain_id,
             facts=machine_facts(),
-            environment=dds_environment(),
+            environment=ros_environment(),
             progress=progress,
         )
     exit_code = print_report(report, arguments.out)

@@ -9,7 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from stereo_dp_ros.cli.options import add_model_options, estimator_from, positive_float
-from stereo_dp_ros.cli.reporting import frame_progress, machine_facts, print_report, require_modules, ros_domain_id
+from stereo_dp_ros.cli.reporting import (
+    frame_progress,
+    machine_facts,
+    print_report,
+    require_modules,
+    ros_domain_id,
+    ros_environment,
+)
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics, find_stereo_topics
 from stereo_dp_ros.replay.counts import count_pairs
@@ -17,7 +24,6 @@ from stereo_dp_ros.replay.offline import count_offline
 from stereo_dp_ros.replay.page import write_html
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
 from stereo_dp_ros.replay.session import Progress, Session
-from stereo_dp_ros.ros.dds_profile import dds_environment
 
 __all__ = ["add_arguments", "run"]
 
@@ -107,5 +113,5 @@ def _live(session: Session, arguments: argparse.Namespace, progress: Progress) -
         "inference_height": height,
     }
     log_folder = session.recorded_path.parent / "log"
-    run = session.play(log_folder, parameters, ros_domain_id(), dds_environment(), progress, rate=arguments.rate)
+    run = session.play(log_folder, parameters, ros_domain_id(), ros_environment(), progress, rate=arguments.rate)
     return session.score(run, count_pairs(run), progress)

@@ -17,8 +17,9 @@ from stereo_dp_ros import __version__
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.report import Report
 from stereo_dp_ros.replay.session import Progress
+from stereo_dp_ros.ros.dds_profile import dds_environment
 
-__all__ = ["frame_progress", "machine_facts", "print_report", "require_modules", "ros_domain_id"]
+__all__ = ["frame_progress", "machine_facts", "print_report", "require_modules", "ros_domain_id", "ros_environment"]
 
 _HIGHEST_SAFE_DOMAIN = 101  # from 102 on, ports of a domain overlap those that Linux hands out
 _HIGHEST_DOMAIN = 232
@@ -49,6 +50,15 @@ def ros_domain_id() -> int:
     if not text.isdigit() or int(text) > _HIGHEST_DOMAIN:
         raise DataError(f"ROS_DOMAIN_ID is {text!r}, expected a number from 0 to {_HIGHEST_DOMAIN}")
     return int(text)
+
+
+def ros_environment() -> dict[str, str]:
+    """Variables for processes of ours that use ROS: a DDS profile for images, and no talk beyond this machine.
+
+    What the user has set is left alone.
+    """
+    chosen = any(os.environ.get(name) for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"))
+    return {**dds_environment(), **({} if chosen else {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.live import LiveRun
+from stereo_dp_ros.replay.runs import Run
 
 __all__ = ["Check", "Latency", "PairCount", "count_pairs", "latency"]
 
@@ -66,7 +66,7 @@ class Latency:
     max_ms: float
 
 
-def count_pairs(run: LiveRun) -> PairCount:
+def count_pairs(run: Run) -> PairCount:
     """The node's own count of a run, beside what was played and recorded."""
     values = run.diagnostics
     if "pairs matched" not in values:
@@ -91,7 +91,7 @@ def count_pairs(run: LiveRun) -> PairCount:
     )
 
 
-def latency(run: LiveRun) -> Latency | None:
+def latency(run: Run) -> Latency | None:
     """Latency over a run; None if no disparity of a played pair came."""
     stamps = sorted(set(run.received_ns) & set(run.published_ns))
     if not stamps:

@@ -7,7 +7,6 @@ serialized from bag to DDS to bag. All times are of the steady clock, which proc
 from __future__ import annotations
 
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -183,7 +182,6 @@ def _send_diagnostics(pipe: Connection, data: bytes) -> None:
 
 def _report_errors(pipe: Connection, work: Callable[[], None]) -> None:
     """Run a child's work; errors go to the parent, whose going away ends the child quietly."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent then says stop
     try:
         work()
     except (EOFError, BrokenPipeError, _StoppedError):

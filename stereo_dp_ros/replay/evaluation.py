@@ -23,8 +23,8 @@ from stereo_dp_ros.replay.decoding import (
     disparity_pixels,
     float_pixels,
 )
-from stereo_dp_ros.replay.live import OUTPUTS
 from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
+from stereo_dp_ros.replay.runs import OUTPUTS
 
 __all__ = ["Evaluation", "FrameScore", "Sample", "evaluate"]
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -17,49 +16,16 @@ from typing import Any
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import StereoTopics
-from stereo_dp_ros.replay.messages import CAMERA_INFO, CLOUD, DIAGNOSTICS, DISPARITY, IMAGE
+from stereo_dp_ros.replay.messages import DIAGNOSTICS
+from stereo_dp_ros.replay.runs import OUTPUTS, Run
 
-__all__ = ["OUTPUTS", "LiveRun", "NodeProcess", "node_command", "run_live"]
+__all__ = ["NodeProcess", "node_command", "run_live"]
 
-OUTPUTS = {
-    "disparity": DISPARITY,
-    "depth/image_rect": IMAGE,
-    "depth/camera_info": CAMERA_INFO,
-    "confidence": IMAGE,
-    "points2": CLOUD,
-}
 _DIAGNOSTICS_TOPIC = "/diagnostics"
 _ERROR = 2  # diagnostic_msgs/DiagnosticStatus.ERROR
 _START_TIMEOUT_S = 120.0
 _SILENCE_TIMEOUT_S = 8.0  # after the last pair was played: the node's last outputs and its next diagnostics
 _STOP_TIMEOUT_S = 5.0
-
-
-@dataclass
-class LiveRun:
-    """What was seen of the node while a bag was played to it.
-
-    Attributes
-    ----------
-    published_ns : stamp of each pair → steady time just before its later image was published
-    received_ns : stamp of each disparity → steady time at which the recorder had it
-    repeated : disparities whose stamp had come before
-    counts : recorded messages by topic
-    diagnostics : the node's last values
-    cpu_percent, memory_mb : of the node while the bag played (100 is one core), its peak; None where not known
-    exit_code : of the node, None where there was none
-    interrupted : whether Ctrl-C ended it early
-    """
-
-    published_ns: dict[int, int] = field(default_factory=dict)
-    received_ns: dict[int, int] = field(default_factory=dict)
-    repeated: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    diagnostics: dict[str, Any] = field(default_factory=dict)
-    cpu_percent: float | None = None
-    memory_mb: float | None = None
-    exit_code: int | None = None
-    interrupted: bool = False
 
 
 def node_command(
@@ -148,7 +114,7 @@ def run_live(
     environment: Mapping[str, str] = MappingProxyType({}),
     rate: float = 1.0,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> LiveRun:
+) -> Run:
     """Play a bag to a node that is starting or running, record its outputs, and wait until its count is told.
 
     Parameters
@@ -165,7 +131,7 @@ def run_live(
         The node ended, or does not publish or subscribe; a bag cannot be read or written.
     """
     outputs = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
-    run = LiveRun()
+    run = Run()
     with (
         _Child(
             "record", environment, recorded_path, {**outputs, _DIAGNOSTICS_TOPIC: DIAGNOSTICS}, domain_id
@@ -174,12 +140,8 @@ def run_live(
     ):
         _wait_ready(recorder, node, f"does not publish {', '.join(outputs)}")
         _wait_ready(player, node, f"does not subscribe to {', '.join(topics.inputs)}")
-        begin_s, begin_cpu_s = time.monotonic(), node.cpu_s()
         player.pipe.send("start")
         _watch(run, player, recorder, node, on_progress)
-        end_cpu_s = node.cpu_s()
-        if begin_cpu_s is not None and end_cpu_s is not None:
-            run.cpu_percent = 100.0 * (end_cpu_s - begin_cpu_s) / (time.monotonic() - begin_s)
         run.memory_mb = node.peak_memory_mb()
         recorder.pipe.send("stop")
         run.counts = _await_counts(run, recorder)
@@ -223,6 +185,7 @@ class _Child:
 
 
 def _child(name: str, environment: Mapping[str, str], pipe: Connection, *arguments: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent then closes the pipe
     os.environ.update(environment)  # before the middleware is loaded
     from stereo_dp_ros.replay import dds  # only here, for it needs rclpy
 
@@ -243,12 +206,11 @@ def _wait_ready(child: _Child, node: NodeProcess, complaint: str) -> None:
     raise StereoDpError(f"stereo_node {complaint} after {_START_TIMEOUT_S:.0f} s, see {node.log_path}")
 
 
-def _watch(
-    run: LiveRun, player: _Child, recorder: _Child, node: NodeProcess, on_progress: Callable[[int], None]
-) -> None:
+def _watch(run: Run, player: _Child, recorder: _Child, node: NodeProcess, on_progress: Callable[[int], None]) -> None:
     """Take events until the bag is played and the node's count of it is in, or nothing comes any more."""
     played = 0
     deadline_s: float | None = None
+    begin_s, begin_cpu_s = time.monotonic(), node.cpu_s()
     while deadline_s is None or time.monotonic() < deadline_s:
         node.require_alive()
         for pipe in wait([player.pipe, recorder.pipe], 0.1):
@@ -258,6 +220,7 @@ def _watch(
                 on_progress(played)
             elif kind == "done":
                 run.published_ns = value
+                run.cpu_percent = _percent(begin_cpu_s, node.cpu_s(), time.monotonic() - begin_s)
                 deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
             else:
                 _take(run, kind, value)
@@ -265,7 +228,11 @@ def _watch(
             return
 
 
-def _take(run: LiveRun, kind: str, value: Any) -> None:
+def _percent(begin_cpu_s: float | None, end_cpu_s: float | None, duration_s: float) -> float | None:
+    return None if begin_cpu_s is None or end_cpu_s is None else 100.0 * (end_cpu_s - begin_cpu_s) / duration_s
+
+
+def _take(run: Run, kind: str, value: Any) -> None:
     """Take an event of the recorder."""
     if kind == "diagnostics":
         run.diagnostics = value
@@ -277,7 +244,7 @@ def _take(run: LiveRun, kind: str, value: Any) -> None:
             run.received_ns[stamp] = received_ns
 
 
-def _is_settled(run: LiveRun) -> bool:
+def _is_settled(run: Run) -> bool:
     """Whether the node has told of every pair, and all that it published has come."""
     values = run.diagnostics
     received = [int(values.get(f"{side} received", 0)) for side in ("left", "right")]
@@ -288,7 +255,7 @@ def _is_settled(run: LiveRun) -> bool:
     )
 
 
-def _await_counts(run: LiveRun, recorder: _Child) -> dict[str, int]:
+def _await_counts(run: Run, recorder: _Child) -> dict[str, int]:
     while True:
         kind, value = recorder.receive()
         if kind == "done":

@@ -18,8 +18,8 @@ from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
 from stereo_dp_ros.replay.counts import PairCount
 from stereo_dp_ros.replay.decoding import calibration_of, color_pixels, image_pixels
-from stereo_dp_ros.replay.live import OUTPUTS, LiveRun
 from stereo_dp_ros.replay.messages import cloud_message, disparity_message, image_message, stamp_ns
+from stereo_dp_ros.replay.runs import OUTPUTS, Run
 
 __all__ = ["Estimator", "count_offline", "run_offline"]
 
@@ -43,7 +43,7 @@ def run_offline(
     *,
     namespace: str,
     on_pair: Callable[[], object] = lambda: None,
-) -> LiveRun:
+) -> Run:
     """Write disparity, depth, confidence and points of every pair of rectified images into a bag.
 
     Returns
@@ -59,7 +59,7 @@ def run_offline(
     """
     if topics.is_raw:
         raise DataError(f"{source.path}: {topics.left_image} is raw, expected image_rect in offline mode (or use live)")
-    run = LiveRun(diagnostics=_description(estimator))
+    run = Run(diagnostics=_description(estimator))
     with BagWriter(recorded_path, overwrite=True) as bag:
         try:
             for left, right, infos in _pairs(source, topics):
@@ -81,7 +81,7 @@ def run_offline(
     return run
 
 
-def count_offline(run: LiveRun, source: BagReader, topics: StereoTopics) -> PairCount:
+def count_offline(run: Run, source: BagReader, topics: StereoTopics) -> PairCount:
     """What became of the images of a bag: each pair was answered, the rest had no partner."""
     images = max(source.counts[topics.left_image], source.counts[topics.right_image])
     answered = len(run.published_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.counts import Check, Latency, PairCount
 from stereo_dp_ros.replay.evaluation import Evaluation
-from stereo_dp_ros.replay.live import LiveRun
+from stereo_dp_ros.replay.runs import Run
 
 __all__ = ["BagReport", "Report", "node_facts", "write_json"]
 
@@ -32,7 +32,7 @@ class BagReport:
     path: Path
     recorded_path: Path
     rate_hz: float | None
-    run: LiveRun
+    run: Run
     count: PairCount
     latency: Latency | None
     evaluation: Evaluation
@@ -67,10 +67,7 @@ class BagReport:
     @property
     def output_rate_hz(self) -> float | None:
         """Rate of the disparities as they were received; None with fewer than two."""
-        times_ns = sorted(self.run.received_ns.values())
-        if len(times_ns) < 2:
-            return None
-        return (len(times_ns) - 1) * 1e9 / (times_ns[-1] - times_ns[0])
+        return _rate_hz(self.run.received_ns)
 
     def latency_ms_by_stamp(self) -> dict[int, float]:
         """Latency of each disparity of a played pair."""
@@ -101,7 +98,7 @@ class BagReport:
                 "received": self.count.recorded,
                 "closes": self.count.closes,
             },
-            "rate_hz": {"in": self.rate_hz, "out": self.output_rate_hz},
+            "rate_hz": {"bag": self.rate_hz, "in": _rate_hz(self.run.published_ns), "out": self.output_rate_hz},
             "latency_ms": None
             if self.latency is None
             else {
@@ -160,6 +157,13 @@ class Report:
             "environment": dict(self.environment),
             "bags": [bag.to_dict() for bag in self.bags],
         }
+
+
+def _rate_hz(times_ns: Mapping[int, int]) -> float | None:
+    """Mean rate of events by stamp; None of fewer than two."""
+    if len(times_ns) < 2:
+        return None
+    return (len(times_ns) - 1) * 1e9 / (max(times_ns.values()) - min(times_ns.values()))
 
 
 def node_facts(bags: Sequence[BagReport]) -> dict[str, str]:

@@ -14,9 +14,10 @@ from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.counts import PairCount, latency
 from stereo_dp_ros.replay.evaluation import evaluate
-from stereo_dp_ros.replay.live import LiveRun, NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
 from stereo_dp_ros.replay.offline import Estimator, run_offline
 from stereo_dp_ros.replay.report import BagReport
+from stereo_dp_ros.replay.runs import Run
 
 __all__ = ["Progress", "Session"]
 
@@ -60,7 +61,7 @@ class Session:
         progress: Progress,
         *,
         rate: float = 1.0,
-    ) -> LiveRun:
+    ) -> Run:
         """Play the bag over DDS to a node of its own.
 
         Parameters
@@ -92,7 +93,7 @@ class Session:
                 on_progress=lambda _: progress(stage, 1),
             )
 
-    def infer(self, estimator: Estimator, progress: Progress) -> LiveRun:
+    def infer(self, estimator: Estimator, progress: Progress) -> Run:
         """Run an estimator over the bag without ROS; errors as `run_offline`."""
         stage = f"inferring {self.name}"
         with BagReader(self.path) as source:
@@ -105,7 +106,7 @@ class Session:
                 on_pair=lambda: progress(stage, 1),
             )
 
-    def score(self, run: LiveRun, count: PairCount, progress: Progress) -> BagReport:
+    def score(self, run: Run, count: PairCount, progress: Progress) -> BagReport:
         """Score what was recorded; errors as `evaluate`."""
         stage = f"scoring {self.name}"
         progress(stage)

@@ -13,7 +13,7 @@ from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import PairCount, count_pairs, latency
 from stereo_dp_ros.replay.demo_bags import TOPICS
 from stereo_dp_ros.replay.evaluation import Evaluation, evaluate
-from stereo_dp_ros.replay.live import LiveRun
+from stereo_dp_ros.replay.runs import Run
 
 SECOND = 1_000_000_000
 STAMPS = [100 * SECOND + i * SECOND // 10 for i in range(40)]
@@ -111,7 +111,7 @@ def test_recording_without_outputs_lists_what_it_has(tmp_path: Path) -> None:
         _evaluate(tmp_path)
 
 
-def _run(**diagnostics: int) -> LiveRun:
+def _run(**diagnostics: int) -> Run:
     values = {
         "left received": 10, "right received": 10, "left unmatched": 0, "right unmatched": 0, "left waiting": 0,
         "right waiting": 0, "pairs matched": 10, "pairs published": 7, "pairs dropped": 3,
@@ -120,7 +120,7 @@ def _run(**diagnostics: int) -> LiveRun:
     values |= {key.replace("_", " "): value for key, value in diagnostics.items()}
     played = {i * SECOND: 50 * SECOND + i * 100_000_000 for i in range(10)}
     received = {stamp: time + (20 + i) * 1_000_000 for i, (stamp, time) in enumerate(list(played.items())[:7])}
-    return LiveRun(
+    return Run(
         published_ns=played, received_ns=received, diagnostics={key: str(value) for key, value in values.items()}
     )
 
@@ -172,7 +172,7 @@ def test_pair_in_flight_is_told() -> None:
 
 def test_node_without_a_count_is_told() -> None:
     with pytest.raises(DataError, match="'pairs matched'"):
-        count_pairs(LiveRun(diagnostics={"state": "inactive"}))
+        count_pairs(Run(diagnostics={"state": "inactive"}))
 
 
 def test_latency_leaves_the_first_pair_out_of_the_percentiles() -> None:
@@ -182,4 +182,4 @@ def test_latency_leaves_the_first_pair_out_of_the_percentiles() -> None:
     assert found.p50_ms == pytest.approx(23.5)
     assert found.p99_ms == pytest.approx(21 + 0.99 * 5)
     assert found.max_ms == pytest.approx(26.0)
-    assert latency(LiveRun(published_ns={1: 2})) is None
+    assert latency(Run(published_ns={1: 2})) is None

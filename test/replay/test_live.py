@@ -17,9 +17,10 @@ from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import count_pairs, latency
 from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, write_pairs
 from stereo_dp_ros.replay.evaluation import evaluate
-from stereo_dp_ros.replay.live import OUTPUTS, LiveRun, NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
 from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.offline import run_offline
+from stereo_dp_ros.replay.runs import OUTPUTS, Run
 from stereo_dp_ros.replay.scene import StereoFrame
 from toy_model import write_toy_model
 
@@ -39,10 +40,10 @@ def _frames() -> list[StereoFrame]:
 
 
 @pytest.fixture
-def play(tmp_path: Path, domain_id: int, repository: Path) -> Callable[[Path], LiveRun]:
+def play(tmp_path: Path, domain_id: int, repository: Path) -> Callable[[Path], Run]:
     """Writes the bag and plays it through a node with a model."""
 
-    def play_with(model: Path) -> LiveRun:
+    def play_with(model: Path) -> Run:
         write_pairs(tmp_path / "source", _frames(), CALIBRATION, 10.0)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])}
         with NodeProcess(node_command(NAMESPACE, {"model": model}), environment, tmp_path / "node.log") as node:
@@ -53,7 +54,7 @@ def play(tmp_path: Path, domain_id: int, repository: Path) -> Callable[[Path], L
     return play_with
 
 
-def test_bag_through_the_node_comes_back_exact(tmp_path: Path, play: Callable[[Path], LiveRun]) -> None:
+def test_bag_through_the_node_comes_back_exact(tmp_path: Path, play: Callable[[Path], Run]) -> None:
     model = write_toy_model(tmp_path)
     run = play(model)
     count = count_pairs(run)
@@ -104,7 +105,7 @@ def _plain(message: object) -> object:
     return message
 
 
-def test_node_that_cannot_load_its_model_is_told_in_one_line(tmp_path: Path, play: Callable[[Path], LiveRun]) -> None:
+def test_node_that_cannot_load_its_model_is_told_in_one_line(tmp_path: Path, play: Callable[[Path], Run]) -> None:
     with pytest.raises(StereoDpError, match=r"^stereo_node: configure failed: .*nowhere") as caught:
         play(tmp_path / "nowhere.json")
     assert "\n" not in str(caught.value)

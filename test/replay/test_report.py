@@ -17,9 +17,9 @@ from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import Latency, PairCount
 from stereo_dp_ros.replay.demo_bags import TOPICS
 from stereo_dp_ros.replay.evaluation import evaluate
-from stereo_dp_ros.replay.live import LiveRun
 from stereo_dp_ros.replay.page import report_html, write_html
 from stereo_dp_ros.replay.report import BagReport, Report, write_json
+from stereo_dp_ros.replay.runs import Run
 
 STAMPS = [10**18 + i * 10**8 for i in range(5)]
 
@@ -32,7 +32,7 @@ def report(tmp_path: Path) -> Report:
     write_recording(tmp_path / "recorded", {stamp: outputs(wrong_px, stamp) for stamp in STAMPS[:4]})
     with BagReader(tmp_path / "source") as source, BagReader(tmp_path / "recorded") as recorded:
         evaluation = evaluate(source, recorded, TOPICS, "/stereo", samples=2)
-    run = LiveRun(
+    run = Run(
         published_ns={stamp: stamp - STAMPS[0] for stamp in STAMPS},
         received_ns={stamp: stamp - STAMPS[0] + 30_000_000 for stamp in STAMPS[:4]},
         diagnostics={"model": "toy", "backend": "openvino", "precision": "bf16"},
@@ -78,7 +78,7 @@ def test_json_holds_the_figures(report: Report, tmp_path: Path) -> None:
         "in": 5, "out": 4, "dropped": {"superseded": 1}, "unmatched": 0, "lost": 0, "received": 4, "closes": True,
     }  # fmt: skip
     assert bag["latency_ms"] == {"first": 31.0, "p50": 30.0, "p99": 30.0, "max": 30.0}
-    assert bag["rate_hz"] == {"in": 10.0, "out": pytest.approx(10.0)}
+    assert bag["rate_hz"] == {"bag": 10.0, "in": pytest.approx(10.0), "out": pytest.approx(10.0)}
     assert bag["metrics"]["bad_2"] == pytest.approx(12.5)
     assert bag["metrics"]["epe"] == pytest.approx(0.5)
     assert bag["size"] == "8x6"

@@ -1,0 +1,46 @@
+"""What a run over a bag leaves beside the recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stereo_dp_ros.replay.messages import CAMERA_INFO, CLOUD, DISPARITY, IMAGE
+
+__all__ = ["OUTPUTS", "Run"]
+
+# names, in the node's namespace, of the outputs that are recorded and checked, and their types
+OUTPUTS = {
+    "disparity": DISPARITY,
+    "depth/image_rect": IMAGE,
+    "depth/camera_info": CAMERA_INFO,
+    "confidence": IMAGE,
+    "points2": CLOUD,
+}
+
+
+@dataclass
+class Run:
+    """What was seen of a node while a bag was played to it, or of an estimator that ran over one.
+
+    Attributes
+    ----------
+    published_ns : stamp of each pair → steady time just before its later image was published, or work on it began
+    received_ns : stamp of each disparity → steady time at which the recorder had it, or its messages were made
+    repeated : disparities whose stamp had come before
+    counts : recorded messages by topic
+    diagnostics : the node's last values
+    cpu_percent, memory_mb : of the node while the bag played (100 is one core), its peak; None where not known
+    exit_code : of the node, None where there was none
+    interrupted : whether Ctrl-C ended it early
+    """
+
+    published_ns: dict[int, int] = field(default_factory=dict)
+    received_ns: dict[int, int] = field(default_factory=dict)
+    repeated: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    cpu_percent: float | None = None
+    memory_mb: float | None = None
+    exit_code: int | None = None
+    interrupted: bool = False
