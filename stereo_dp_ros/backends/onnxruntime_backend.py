@@ -9,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from stereo_dp_ros.backends.engine_cache import cache_folder
+from stereo_dp_ros.backends.one_line import first_line
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import Model
@@ -39,7 +40,7 @@ class OnnxRuntimeBackend:
         try:
             self._session = ort.InferenceSession(str(model.onnx_path), options, providers=providers)
         except Exception as error:  # its errors share no base class but Exception
-            raise BackendError(f"ONNX Runtime cannot load {model.onnx_path}: {_first_line(error)}") from error
+            raise BackendError(f"ONNX Runtime cannot load {model.onnx_path}: {first_line(error)}") from error
         if _PROVIDERS[device] not in self._session.get_providers():  # it takes the CPU without a word
             raise BackendError(f"ONNX Runtime could not start its {_PROVIDERS[device]} (CUDA or cuDNN missing?)")
 
@@ -51,7 +52,7 @@ class OnnxRuntimeBackend:
         try:
             disparity, confidence = self._session.run(["disparity", "confidence"], feeds)
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {_first_line(error)}") from error
+            raise BackendError(f"ONNX Runtime failed: {first_line(error)}") from error
         return disparity[0, 0], confidence[0, 0]
 
     def _provider_options(self, device: str) -> dict[str, Any]:
@@ -82,7 +83,3 @@ def unusable(device: str) -> str | None:
 def _planar(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 (H, W, 3) as float32 (1, 3, H, W), values 0…255."""
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stereo_dp_ros.backends.cuda_driver import find_gpu
+from stereo_dp_ros.backends.one_line import first_line
 from stereo_dp_ros.backends.telemetry import disable_telemetry
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
@@ -142,6 +143,6 @@ def _status(info: BackendInfo, device: str) -> str | None:
     try:
         backend = importlib.import_module(f"stereo_dp_ros.backends.{info.name}_backend")
     except (ImportError, OSError) as error:  # a shared library that it needs is missing
-        return f"{info.name} cannot be imported ({str(error).strip().splitlines()[0]})"
+        return f"{info.name} cannot be imported ({first_line(error)})"
     unusable: Callable[[str], str | None] = backend.unusable
     return unusable(device)

@@ -7,6 +7,7 @@ from typing import Any
 
 from stereo_dp_ros.backends.cuda_driver import Gpu
 from stereo_dp_ros.backends.engine_cache import EngineKey, model_hash
+from stereo_dp_ros.backends.one_line import first_line
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import Model
 
@@ -20,8 +21,7 @@ def load_tensorrt() -> Any:
     try:
         trt = importlib.import_module("tensorrt")
     except (ImportError, OSError) as error:  # OSError: the bindings are there, the library is not
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BackendError(f"TensorRT cannot be imported ({reason})") from error
+        raise BackendError(f"TensorRT cannot be imported ({first_line(error)})") from error
     if _major(trt) < _OLDEST:
         raise BackendError(f"TensorRT is {trt.__version__}, expected {_OLDEST} or newer")
     return trt

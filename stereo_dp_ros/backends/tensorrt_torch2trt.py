@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from stereo_dp_ros.backends.deployed_network import DeployedNetwork
+from stereo_dp_ros.backends.one_line import first_line
 from stereo_dp_ros.backends.tensorrt_library import has_precision_flags, load_tensorrt
 from stereo_dp_ros.backends.torch2trt_converters import CONVERTERS
 from stereo_dp_ros.backends.torch_backend import load_weights
@@ -46,8 +47,9 @@ def build(model: Model, size: tuple[int, int], precision: str) -> bytes:
     except BackendError:
         raise
     except Exception as error:  # whatever its converters run into
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BackendError(f"torch2trt cannot convert {model.name}: {reason} (use --converter onnx)") from error
+        raise BackendError(
+            f"torch2trt cannot convert {model.name}: {first_line(error)} (use --converter onnx)"
+        ) from error
     if converted.engine is None:
         raise BackendError(f"TensorRT {trt.__version__} built no engine from torch2trt's network")
     return bytes(memoryview(converted.engine.serialize()))
@@ -57,5 +59,4 @@ def _load_torch2trt() -> Any:
     try:
         return importlib.import_module("torch2trt.torch2trt")
     except (ImportError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BackendError(f"torch2trt cannot be imported ({reason}); it comes from {SOURCE}") from error
+        raise BackendError(f"torch2trt cannot be imported ({first_line(error)}); it comes from {SOURCE}") from error

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stereo_dp_ros.backends.deployed_network import DeployedNetwork
 from stereo_dp_ros.backends.engine_gate import TOLERANCES, Answer, compare
+from stereo_dp_ros.backends.one_line import first_line
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError, ModelError
 from stereo_dp_ros.core.models import Model
@@ -66,7 +67,7 @@ class TorchBackend:
                 disparity, confidence = run(left, right)
                 return disparity[0, 0].numpy().copy(), confidence[0, 0].numpy().copy()
         except RuntimeError as error:
-            raise BackendError(f"torch failed: {str(error).strip().splitlines()[0]}") from error
+            raise BackendError(f"torch failed: {first_line(error)}") from error
 
     def _prefer_half(self) -> None:
         """Take fp16 if its answers on this GPU are those of fp32 there."""
@@ -161,4 +162,4 @@ def load_weights(model: Model) -> nn.Module:
     try:
         return load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
     except (ModelError, RuntimeError, KeyError) as error:  # RuntimeError: weights of other shapes
-        raise BackendError(f"torch cannot load {model.name}: {str(error).strip().splitlines()[0]}") from error
+        raise BackendError(f"torch cannot load {model.name}: {first_line(error)}") from error
