@@ -164,6 +164,11 @@ class CameraInfos:
         return found
 
     def _calibration(self, left: CameraInfo, right: CameraInfo, width_px: int, height_px: int) -> StereoCalibration:
+        for side, info in zip(SIDES, (left, right), strict=True):
+            if not np.any(info.p):
+                raise CalibrationError(
+                    f"{self._topics[side]}: P is all zeros, expected a rectified projection (is the camera calibrated?)"
+                )
         try:
             return StereoCalibration.from_projections(
                 delivered_projection(left), delivered_projection(right), width_px, height_px

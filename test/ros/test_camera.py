@@ -127,8 +127,8 @@ def test_missing() -> None:
 @pytest.mark.parametrize(
     ("side", "changes", "line"),
     [
-        ("left", {"p": np.zeros(12)}, f"{LEFT}, {RIGHT}: P of the left camera is all zeros, expected"),
-        ("right", {"p": np.zeros(12)}, f"{LEFT}, {RIGHT}: P of the right camera is all zeros, expected"),
+        ("left", {"p": np.zeros(12)}, f"{LEFT}: P is all zeros, expected a rectified projection"),
+        ("right", {"p": np.zeros(12)}, f"{RIGHT}: P is all zeros, expected a rectified projection"),
         ("right", {"width": 161}, f"{RIGHT}: is for images of 161x96 (after roi and binning), expected 160x96"),
         ("left", {"binning_y": 2}, f"{LEFT}: is for images of 160x48 (after roi and binning), expected 160x96"),
     ],
