@@ -68,19 +68,28 @@ class LayoutOptions:
     repeat: int = 10
 
 
-def read_layout(source: Path, layout: str, options: LayoutOptions) -> StereoSequence:
-    """Find the pairs and the calibration of a folder.
+def read_layout(source: Path, layout: str | None, options: LayoutOptions) -> StereoSequence:
+    """Find the pairs and the calibration of a folder; a layout of None is found by the folder's own names.
 
     Raises
     ------
     StereoDpError
         The folder is not laid out so, or its calibration cannot be used; says what was found and expected.
     """
-    if layout not in LAYOUTS:
+    if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
     if not source.is_dir():
         raise DataError(f"{source}: no such folder")
-    return LAYOUTS[layout](source, options)
+    return LAYOUTS[layout or _layout_of(source)](source, options)
+
+
+def _layout_of(source: Path) -> str:
+    """The layout whose names a folder has; `images` where it has none of them."""
+    if any((root / "cam0" / "data").is_dir() for root in (source, source / "mav0")):
+        return "euroc"
+    if any((source / left).is_dir() for left, *_ in _KITTI_FOLDERS):
+        return "kitti"
+    return "pairs" if (source / "im0.png").is_file() else "images"
 
 
 def _euroc(source: Path, options: LayoutOptions) -> StereoSequence:

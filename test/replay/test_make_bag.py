@@ -230,6 +230,27 @@ def test_folder_of_another_layout_is_told(tmp_path: Path, layout: str, told: str
         read_layout(tmp_path, layout, LayoutOptions())
 
 
+@pytest.mark.parametrize(
+    ("path", "layout"),
+    [
+        ("cam0/data/1.png", "euroc"),
+        ("mav0/cam0/data/1.png", "euroc"),
+        ("image_2/1.png", "kitti"),
+        ("image_02/data/1.png", "kitti"),
+        ("im0.png", "pairs"),
+        ("left/1.png", "images"),
+    ],
+)
+def test_layout_is_found_by_names(tmp_path: Path, path: str, layout: str) -> None:
+    _image(tmp_path / path, 0)
+    errors = []
+    for asked in (layout, None):
+        with pytest.raises(StereoDpError) as caught:
+            read_layout(tmp_path, asked, LayoutOptions())
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+
+
 def test_folder_of_several_scenes_lists_them(tmp_path: Path) -> None:
     for scene in ("a", "b"):
         _image(tmp_path / "set" / scene / "im0.png", 0)
@@ -262,7 +283,7 @@ def test_command_writes_a_bag_and_says_so(tmp_path: Path, capsys: pytest.Capture
     for name in ("im0.png", "im1.png"):
         _image(source / name, 0)
     (source / "calib.txt").write_text(MIDDLEBURY)
-    command = ["make-bag", str(source), str(tmp_path / "bag"), "--layout", "pairs", "--repeat", "2", "--namespace", "/"]
+    command = ["make-bag", str(source), str(tmp_path / "bag"), "--repeat", "2", "--namespace", "/"]
     assert main(command) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'bag'}: 2 rectified pairs\n"
     with BagReader(tmp_path / "bag") as bag:
