@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         choices=sorted(LAYOUTS),
-        help="(default: by the folder's own names) euroc: cam0, cam1 with sensor.yaml; kitti: image_2, image_3 (or the like) with calib.txt; "
-        "pairs: one scene's im0.png, im1.png, calib.txt, held still; images: two patterns and a calibration",
+        help="euroc: cam0, cam1 with sensor.yaml; kitti: image_2, image_3 (or the like) with calib.txt; pairs: one "
+        "scene's im0.png, im1.png, calib.txt, held still; images: two patterns and a calibration (default: by the "
+        "folder's own names)",
     )
     parser.add_argument("--left", default=defaults.left, help="pattern of the left images (default: %(default)s)")
     parser.add_argument("--right", default=defaults.right, help="pattern of the right images (default: %(default)s)")
