@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.errors import DataError
 
-__all__ = ["CONFIDENCE_METRIC_NAMES", "confidence_metrics", "sparsification_curve"]
+__all__ = ["CONFIDENCE_METRIC_NAMES", "confidence_metrics", "sparsification", "sparsification_curve"]
 
 CONFIDENCE_METRIC_NAMES = ("bad_2_at_80", "ause_bad_2")
 _STEPS = 20
@@ -40,23 +40,44 @@ def sparsification_curve(
     return 100.0 * kept_wrong[first] / (wrong.size - first)
 
 
-def confidence_metrics(
+def sparsification(
     disparity_px: NDArray[np.float32], confidence: NDArray[np.float32], ground_truth_px: NDArray[np.float32]
-) -> dict[str, float]:
-    """Sparsification figures over every pixel with ground truth.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bad-2.0 as the least confident pixels are dropped, and as an oracle would drop them: the worst first.
+
+    Parameters
+    ----------
+    disparity_px, confidence, ground_truth_px
+        (H, W); every pixel with ground truth counts, one without an answer is bad.
 
     Returns
     -------
-    metrics
-        `bad_2_at_80`: bad-2.0 in percent once the least confident fifth is dropped. `ause_bad_2`: mean distance in
-        percentage points of the sparsification curve from that of an oracle which drops the worst first (Ilg et
-        al. 2018), 0 at best.
+    curve, oracle
+        float64 (20,) in percent; entry i is after dropping i · 5 % of the pixels (Ilg et al. 2018).
+
+    Raises
+    ------
+    DataError
+        No pixel has ground truth.
     """
     labelled = np.isfinite(ground_truth_px)
     if not labelled.any():
         raise DataError("no pixel has ground truth, expected at least one")
     error = np.abs(disparity_px[labelled].astype(np.float64) - ground_truth_px[labelled])
     wrong = ~(error <= _BAD_PX)  # no answer is wrong too
-    curve = sparsification_curve(wrong, confidence[labelled])
-    oracle = sparsification_curve(wrong, -wrong.astype(np.float64))
+    return sparsification_curve(wrong, confidence[labelled]), sparsification_curve(wrong, -wrong.astype(np.float64))
+
+
+def confidence_metrics(
+    disparity_px: NDArray[np.float32], confidence: NDArray[np.float32], ground_truth_px: NDArray[np.float32]
+) -> dict[str, float]:
+    """Figures of `sparsification`, whose errors it raises.
+
+    Returns
+    -------
+    metrics
+        `bad_2_at_80`: bad-2.0 in percent once the least confident fifth is dropped. `ause_bad_2`: mean distance in
+        percentage points of the curve from the oracle's, 0 at best.
+    """
+    curve, oracle = sparsification(disparity_px, confidence, ground_truth_px)
     return {"bad_2_at_80": float(curve[_STEPS // 5]), "ause_bad_2": float((curve - oracle).mean())}

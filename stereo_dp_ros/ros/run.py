@@ -11,12 +11,12 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from stereo_dp_ros.core.rectification_check import measure_alignment
 from stereo_dp_ros.ros.camera import SIDES, CameraInfos
 from stereo_dp_ros.ros.faults import FaultLog, Severity
 from stereo_dp_ros.ros.inputs import Input
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.pipeline import DroppedPairError, Pipeline, ProcessedPair
-from stereo_dp_ros.ros.rectification_check import measure_alignment
 from stereo_dp_ros.ros.statistics import Latencies, PairCounts
 from stereo_dp_ros.ros.synchronizer import ImagePair, StereoSynchronizer, TimedMessage
 from stereo_dp_ros.ros.worker import NewestWorker, RateLimit

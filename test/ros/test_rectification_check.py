@@ -9,8 +9,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from ros_rig import Rig
 from ros_scene import PlaneScene, textured_plane
 
+from stereo_dp_ros.core.rectification_check import measure_alignment
 from stereo_dp_ros.ros.conversions import image_message
-from stereo_dp_ros.ros.rectification_check import measure_alignment
 
 SCENE = PlaneScene(480, 320, fx_px=200.0, baseline_m=0.2)
 
