@@ -176,8 +176,8 @@ def _score(evaluation: Evaluation, inputs: _Inputs, stamp: int, outputs: Mapping
     metrics = None if truth_px is None else disparity_metrics(disparity_px, truth_px)
     density = 100.0 * float(np.isfinite(disparity_px).mean())
     evaluation.frames.append(FrameScore(stamp, metrics, density, float(confidence.mean())))
-    left = inputs.left_pixels(stamp)
-    if is_sample and left is not None:
+    left = inputs.left_pixels(stamp) if is_sample else None
+    if left is not None:
         cloud = outputs.get("points2")
         points_m = None if cloud is None else cloud_points(cloud)
         colored = cloud is not None and any(field.name == "rgb" for field in cloud.fields)

@@ -10,13 +10,18 @@ __all__ = ["line_plot"]
 
 _WIDTH, _HEIGHT = 460, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 28
+_STRETCHES = 150
 
 
 def line_plot(x: Sequence[float], y: Sequence[float], *, x_label: str, unit: str) -> str:
-    """A curve through finite (x, y), from 0 up; each point tells its values when pointed at."""
+    """A curve through finite (x, y), from 0 up; each point tells its values when pointed at.
+
+    Of very many points each stretch keeps its lowest and its highest.
+    """
     points = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(a) and math.isfinite(b)]
     if not points:
         return ""
+    points = _thinned(points)
     step = _nice_step(max(b for _, b in points) / 4)
     top = step * max(1, math.ceil(max(b for _, b in points) / step))
     first, last = points[0][0], points[-1][0]
@@ -45,6 +50,18 @@ def line_plot(x: Sequence[float], y: Sequence[float], *, x_label: str, unit: str
         parts.append(f"{b:.3g} {escape(unit)}</title></circle>")
     parts.append("</svg>")
     return "".join(parts)
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points themselves, or the lowest and the highest of each of _STRETCHES."""
+    if len(points) <= 2 * _STRETCHES:
+        return points
+    length = math.ceil(len(points) / _STRETCHES)
+    kept: list[tuple[float, float]] = []
+    for start in range(0, len(points), length):
+        stretch = points[start : start + length]
+        kept += sorted({min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])})
+    return kept
 
 
 def _nice_step(rough: float) -> float:

@@ -119,6 +119,15 @@ def test_plot_has_its_points_where_they_belong() -> None:
     assert line_plot([0], [float("nan")], x_label="s", unit="ms") == ""
 
 
+def test_plot_of_many_points_keeps_the_extremes() -> None:
+    values = [10.0] * 10_000
+    values[1234], values[7777] = 90.0, 1.0
+    plot = line_plot(list(range(10_000)), values, x_label="s", unit="ms")
+    assert "<title>1234.00 s: 90 ms</title>" in plot
+    assert "<title>7777.00 s: 1 ms</title>" in plot
+    assert 150 <= plot.count("<circle") <= 300
+
+
 @pytest.mark.parametrize("highest", [0.0, 0.003, 7.0, 61.0, 12345.0])
 def test_plot_reaches_over_its_highest_value(highest: float) -> None:
     plot = line_plot([0, 1], [0, highest], x_label="s", unit="px")
