@@ -15,7 +15,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.messages import CAMERA_INFO, DISPARITY, IMAGE, typestore
+from stereo_dp_ros.replay.messages import CAMERA_INFO, DISPARITY, IMAGE, as_ros2, typestore
 
 __all__ = ["BagReader", "BagWriter", "StereoTopics", "find_stereo_topics"]
 
@@ -88,6 +88,8 @@ class BagWriter:
 class BagReader:
     """Reads rosbag2 (mcap, sqlite3, split or compressed) and ROS 1 bags; use it as a context manager.
 
+    Messages of ROS 1 bags come as those of ROS 2.
+
     Attributes
     ----------
     topics : topic → message type, such as ``sensor_msgs/msg/Image``
@@ -125,6 +127,10 @@ class BagReader:
         DataError
             A topic is missing, or the file is damaged.
         """
+        if not self._reader.is2:
+            for topic, time_ns, message in self.messages(topics):
+                yield topic, time_ns, bytes(typestore().serialize_cdr(message, message.__msgtype__))
+            return
         for connection, time_ns, data in self._messages(topics):
             yield connection.topic, time_ns, data
 
@@ -133,6 +139,7 @@ class BagReader:
         for connection, time_ns, data in self._messages(topics):
             with self._readable():
                 message = self._reader.deserialize(data, connection.msgtype)
+                message = message if self._reader.is2 else as_ros2(message)
             yield connection.topic, time_ns, message
 
     def require(self, wanted: Mapping[str, str]) -> None:

@@ -108,6 +108,12 @@ def float_pixels(message: Any) -> NDArray[np.float32]:
     return np.ascontiguousarray(_rows(message, np.dtype(f"{order}f4"), 1), np.float32)
 
 
+def millimetre_pixels(message: Any) -> NDArray[np.float32]:
+    """Depth of a 16UC1 Image in mm: float32 (H, W) m, 0 where it is unknown; DataError on less data than expected."""
+    order = ">" if message.is_bigendian else "<"
+    return np.asarray(_rows(message, np.dtype(f"{order}u2"), 1), np.float32) / np.float32(1000.0)
+
+
 def disparity_pixels(message: Any) -> NDArray[np.float32]:
     """What a DisparityImage carries, d + doffs: float32 (H, W), NaN where it is below min_disparity."""
     pixels = float_pixels(message.image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "FLOAT32_POINT_FIELD",
     "IMAGE",
     "CameraParameters",
+    "as_ros2",
     "camera_info_message",
     "cloud_message",
     "disparity_message",
@@ -47,6 +48,24 @@ FLOAT32_POINT_FIELD = 7  # sensor_msgs/PointField.FLOAT32
 def typestore() -> Typestore:
     """Types of ROS 2 Jazzy; those used here are the same in Humble."""
     return get_typestore(Stores.ROS2_JAZZY)
+
+
+def as_ros2(message: Any) -> Any:
+    """A ROS 1 message as the ROS 2 message of the same type; their fields differ in case and a header's `seq`.
+
+    Raises
+    ------
+    KeyError
+        ROS 2 has no such type.
+    """
+    if isinstance(message, list):
+        return [as_ros2(item) for item in message]
+    if not is_dataclass(message):
+        return message
+    found: Any = message
+    wanted = _type(found.__msgtype__)
+    values = {field.name.lower(): getattr(found, field.name) for field in fields(found)}
+    return wanted(**{field.name: as_ros2(values[field.name.lower()]) for field in fields(wanted)})
 
 
 def stamp_ns(message: Any) -> int:

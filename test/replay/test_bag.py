@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import yaml
 from mcap.reader import make_reader
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
@@ -201,6 +204,62 @@ def test_folder_without_metadata_is_read_from_its_file(tmp_path: Path) -> None:
     (path / "metadata.yaml").unlink()
     with BagReader(path) as bag:
         assert bag.topics[TOPICS.left_image] == messages.IMAGE
+
+
+def _write_ros1(path: Path) -> None:
+    """The pair's topics in a ROS 1 bag, whose CameraInfo has D, K, R, P and whose headers count."""
+    store = get_typestore(Stores.ROS1_NOETIC)
+    types: dict[str, Any] = store.types
+    time = types["builtin_interfaces/msg/Time"](STAMP_NS // 10**9, STAMP_NS % 10**9)
+    header = types["std_msgs/msg/Header"](7, time, "optical")
+    window = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    projections = CALIBRATION.to_projections()
+    image = types[messages.IMAGE](header, 4, 6, "rgb8", 0, 18, PIXELS.reshape(-1))
+    infos = [
+        types[messages.CAMERA_INFO](
+            header, 4, 6, "plumb_bob", np.zeros(5), p[:, :3].reshape(-1).copy(), np.eye(3).reshape(-1),
+            p.reshape(-1), 0, 0, window,
+        )
+        for p in projections
+    ]  # fmt: skip
+    topics = zip((TOPICS.left_info, TOPICS.right_info, TOPICS.left_image, TOPICS.right_image), [*infos, image, image])
+    with Ros1Writer(path) as writer:
+        for topic, message in topics:
+            connection = writer.add_connection(topic, message.__msgtype__, typestore=store)
+            writer.write(connection, STAMP_NS, store.serialize_ros1(message, message.__msgtype__))
+
+
+def test_ros1_bag_reads_as_ros2(tmp_path: Path) -> None:
+    _write_ros1(tmp_path / "old.bag")
+    with BagReader(tmp_path / "old.bag") as bag:
+        assert find_stereo_topics(bag) == [TOPICS.without_ground_truth()]
+        read = {topic: message for topic, _, message in bag.messages()}
+        raw = {topic: data for topic, _, data in bag.raw()}
+    assert decoding.calibration_of(read[TOPICS.left_info], read[TOPICS.right_info]) == CALIBRATION
+    np.testing.assert_array_equal(decoding.color_pixels(read[TOPICS.left_image]), PIXELS)
+    assert messages.stamp_ns(read[TOPICS.left_image]) == STAMP_NS
+    assert messages.raw_stamp_ns(raw[TOPICS.right_image]) == STAMP_NS
+    again = messages.typestore().deserialize_cdr(raw[TOPICS.left_info], messages.CAMERA_INFO)
+    assert again.p.tolist() == read[TOPICS.left_info].p.tolist()
+
+
+@pytest.mark.parametrize("plugin", list(StoragePlugin))
+def test_split_and_compressed_bags_are_read(tmp_path: Path, plugin: StoragePlugin) -> None:
+    for name, mode in (("file", CompressionMode.FILE), ("message", CompressionMode.MESSAGE)):
+        with BagReader(_write(tmp_path / f"plain_{name}")) as bag:
+            content = list(bag.raw())
+            topics = dict(bag.topics)
+        writer = Writer(tmp_path / name, version=8, storage_plugin=plugin)
+        writer.set_compression(mode, CompressionFormat.ZSTD)
+        with writer:
+            connections = {
+                topic: writer.add_connection(topic, kind, typestore=messages.typestore())
+                for topic, kind in topics.items()
+            }
+            for topic, time_ns, data in content:
+                writer.write(connections[topic], time_ns, data)
+        with BagReader(tmp_path / name) as bag:
+            assert sorted(bag.raw()) == sorted(content)
 
 
 def test_pixels_of_other_encodings_or_too_little_data_are_refused() -> None:
