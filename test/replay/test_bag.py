@@ -222,7 +222,7 @@ def _write_ros1(path: Path) -> None:
         )
         for p in projections
     ]  # fmt: skip
-    topics = zip((TOPICS.left_info, TOPICS.right_info, TOPICS.left_image, TOPICS.right_image), [*infos, image, image])
+    topics = zip(TOPICS.inputs, [*infos, image, image], strict=True)
     with Ros1Writer(path) as writer:
         for topic, message in topics:
             connection = writer.add_connection(topic, message.__msgtype__, typestore=store)
@@ -244,7 +244,7 @@ def test_ros1_bag_reads_as_ros2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plugin", list(StoragePlugin))
-def test_split_and_compressed_bags_are_read(tmp_path: Path, plugin: StoragePlugin) -> None:
+def test_other_storages_and_compressions_are_read(tmp_path: Path, plugin: StoragePlugin) -> None:
     for name, mode in (("file", CompressionMode.FILE), ("message", CompressionMode.MESSAGE)):
         with BagReader(_write(tmp_path / f"plain_{name}")) as bag:
             content = list(bag.raw())
@@ -252,10 +252,8 @@ def test_split_and_compressed_bags_are_read(tmp_path: Path, plugin: StoragePlugi
         writer = Writer(tmp_path / name, version=8, storage_plugin=plugin)
         writer.set_compression(mode, CompressionFormat.ZSTD)
         with writer:
-            connections = {
-                topic: writer.add_connection(topic, kind, typestore=messages.typestore())
-                for topic, kind in topics.items()
-            }
+            store = messages.typestore()
+            connections = {topic: writer.add_connection(topic, kind, typestore=store) for topic, kind in topics.items()}
             for topic, time_ns, data in content:
                 writer.write(connections[topic], time_ns, data)
         with BagReader(tmp_path / name) as bag:
