@@ -11,13 +11,17 @@ import pytest
 
 launch_ros = pytest.importorskip("launch_ros", reason="launch_ros is not installed")
 
-LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "stereo.launch.py"
+LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setattr("ament_index_python.packages.get_package_share_directory", lambda _: str(tmp_path))
-    spec = importlib.util.spec_from_file_location("stereo_launch", LAUNCH_FILE)
+    return loaded("stereo.launch.py")
+
+
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name.partition(".")[0], LAUNCH / name)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -68,3 +72,27 @@ def test_topics_and_parameters(module: ModuleType) -> None:
 def test_a_boolean_that_is_none(module: ModuleType) -> None:
     with pytest.raises(RuntimeError, match="launch argument rectify: found 'maybe', expected true or false"):
         started(module, rectify="maybe")
+
+
+@pytest.mark.parametrize(("loop", "options"), [("false", []), ("True", ["--loop"])])
+def test_replay_plays_the_bag_with_its_clock(loop: str, options: list[str]) -> None:
+    from launch import LaunchContext
+    from launch.utilities import perform_substitutions
+
+    context = LaunchContext()
+    context.launch_configurations.update(bag="/data/drive.mcap", rate="2.0", loop=loop)
+    player, _ = loaded("replay.launch.py").play(context)
+    words = [perform_substitutions(context, list(word)) for word in player.cmd]
+    assert words[:5] == ["ros2", "bag", "play", "/data/drive.mcap", "--clock"]
+    assert words[5:] == ["--rate", "2.0", "--delay", "5.0", *options]
+
+
+def test_replay_gives_the_node_the_bag_s_time(module: ModuleType) -> None:
+    from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+
+    entities = loaded("replay.launch.py").generate_launch_description().entities
+    (included,) = (entity for entity in entities if isinstance(entity, IncludeLaunchDescription))
+    assert dict(included.launch_arguments) == {"use_sim_time": "true"}
+    source = included.launch_description_source.try_get_launch_description_without_context()
+    declared = {entity.name for entity in source.entities if isinstance(entity, DeclareLaunchArgument)}
+    assert declared == set(module.ARGUMENTS)
