@@ -7,6 +7,7 @@ serialized from bag to DDS to bag. All times are of the steady clock, which proc
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -74,6 +75,7 @@ def record(pipe: Connection, bag_path: Path, outputs: Mapping[str, str], domain_
     """
 
     def work() -> None:
+        sys.setswitchinterval(0.0005)  # the thread that writes must not hold back the one that takes the time
         counts = dict.fromkeys(outputs, 0)
         with (
             BagWriter(bag_path, overwrite=True) as bag,
