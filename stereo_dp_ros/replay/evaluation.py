@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,19 +13,22 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
+from stereo_dp_ros.core.sparsification import confidence_metrics
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.checks import check_camera_info, check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
 from stereo_dp_ros.replay.decoding import (
-    calibration_of,
     cloud_colors,
     cloud_points,
-    color_pixels,
     disparity_pixels,
     float_pixels,
 )
+from stereo_dp_ros.replay.ground_truth import GroundTruth
+from stereo_dp_ros.replay.measures import Frame, Observer
 from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
 from stereo_dp_ros.replay.runs import OUTPUTS
+from stereo_dp_ros.replay.source_images import SourceImages
+from stereo_dp_ros.replay.truth_topics import TopicTruth
 
 __all__ = ["Evaluation", "FrameScore", "Sample", "evaluate"]
 
@@ -40,12 +44,17 @@ _WAITING_FRAMES = 8  # outputs of one pair may be this many pairs apart in a rec
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One published disparity; `metrics` as `disparity_metrics`, None without ground truth."""
+    """One published disparity.
+
+    `metrics` as `disparity_metrics` and `confidence_metrics`, None without ground truth (NaN of a confidence that was
+    not published); `figures` are what observers had to say.
+    """
 
     stamp_ns: int
     metrics: dict[str, float] | None
     density: float
     mean_confidence: float
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,59 +106,83 @@ def evaluate(
     *,
     samples: int = 3,
     on_frame: Callable[[], object] = lambda: None,
+    truth: GroundTruth | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Evaluation:
     """Score every disparity in `recorded` and check every other output against the disparity of its stamp.
 
     Parameters
     ----------
-    source : the bag that was played, with ground truth in `topics.ground_truth` if it has any
+    source : the bag that was played
     recorded : the node's outputs, in `namespace`
     samples : frames to keep for pictures, spread evenly over the recording
     on_frame : called after each disparity
+    truth : ground truth; None takes the topic `topics.ground_truth`, if there is one
+    observers : take each frame after the other; their figures go into its score
 
     Raises
     ------
     DataError
-        A bag lacks a topic or is damaged; nothing was recorded.
+        A bag lacks a topic or is damaged; nothing was recorded; ground truth does not fit the images.
     """
+    if truth is None and topics.ground_truth is not None:
+        with closing(TopicTruth(source.path, topics.ground_truth, topics.left_image)) as topic_truth:
+            return _evaluate(source, recorded, topics, namespace, samples, on_frame, topic_truth, observers)
+    return _evaluate(source, recorded, topics, namespace, samples, on_frame, truth, observers)
+
+
+def _evaluate(
+    source: BagReader,
+    recorded: BagReader,
+    topics: StereoTopics,
+    namespace: str,
+    samples: int,
+    on_frame: Callable[[], object],
+    truth: GroundTruth | None,
+    observers: Sequence[Observer],
+) -> Evaluation:
     names = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
     recorded.require(names)
     stamps = [raw_stamp_ns(data) for _, _, data in recorded.raw([f"{namespace}/disparity"])]
     if not stamps:
         raise DataError(f"{recorded.path}: holds no disparity, expected one for each pair that was not dropped")
     chosen = {stamps[i] for i in np.linspace(0, len(stamps) - 1, samples + 2)[1:-1].round().astype(int)}
-    inputs = _Inputs(source, topics)
-    evaluation = Evaluation(inputs.calibration)
+    images = SourceImages(source, topics)
+    evaluation = Evaluation(images.calibration)
     problems: dict[str, list[str]] = {name: [] for name in OUTPUTS}
     counts = dict.fromkeys(OUTPUTS, 0)
     for stamp, outputs in _by_stamp(recorded, namespace):
-        found = _check_frame(outputs, inputs, stamp)
+        found = _check_frame(outputs, images, stamp)
         for name in outputs:
             counts[name] += 1
         for name, problem in found.items():
             if problem is not None:
                 problems[name].append(f"{problem} (stamp {stamp})")
         if "disparity" in outputs:
-            _score(evaluation, inputs, stamp, outputs, stamp in chosen)
+            frame = _frame(images, truth, stamp, outputs)
+            figures = {name: value for observer in observers for name, value in observer.add(frame).items()}
+            evaluation.frames.append(_score(frame, figures))
+            if stamp in chosen:
+                evaluation.samples += _samples(frame, outputs)
             on_frame()
     evaluation.frames.sort(key=lambda frame: frame.stamp_ns)
     evaluation.checks += [_output_check(name, counts, problems[name]) for name in OUTPUTS]
     return evaluation
 
 
-def _check_frame(outputs: Mapping[str, Any], inputs: _Inputs, stamp: int) -> dict[str, str | None]:
+def _check_frame(outputs: Mapping[str, Any], images: SourceImages, stamp: int) -> dict[str, str | None]:
     """Problem or None of each output of one stamp."""
     disparity = outputs.get("disparity")
     if disparity is None:
         return dict.fromkeys(outputs, "there is no disparity of this stamp")
-    frame_id = inputs.frame_id(stamp)
+    frame_id = images.frame_id(stamp)
     if frame_id is None:
         return {"disparity": "no left image with this stamp was played"}
-    found = {"disparity": check_disparity(disparity, inputs.calibration, frame_id)}
+    found = {"disparity": check_disparity(disparity, images.calibration, frame_id)}
     if found["disparity"] is None:
         for name, check in _CHECKS.items():
             message = outputs.get(name)
-            found[name] = "is missing" if message is None else check(message, disparity, inputs.calibration)
+            found[name] = "is missing" if message is None else check(message, disparity, images.calibration)
     return found
 
 
@@ -166,23 +199,42 @@ def _output_check(name: str, counts: Mapping[str, int], problems: list[str]) -> 
     return Check(what, True, f"{counts[name]} messages")
 
 
-def _score(evaluation: Evaluation, inputs: _Inputs, stamp: int, outputs: Mapping[str, Any], is_sample: bool) -> None:
-    """Add one frame's score, and the frame itself if it is a sample."""
-    disparity_px = disparity_pixels(outputs["disparity"]) - np.float32(inputs.calibration.doffs_px)
-    truth_px = inputs.ground_truth_px(stamp)
+def _frame(images: SourceImages, truth: GroundTruth | None, stamp: int, outputs: Mapping[str, Any]) -> Frame:
+    """One frame's disparity with all that it is held against."""
+    calibration = images.calibration
+    disparity_px = disparity_pixels(outputs["disparity"]) - np.float32(calibration.doffs_px)
     confidence = np.full(disparity_px.shape, np.nan, np.float32)
     if "confidence" in outputs:
         confidence = float_pixels(outputs["confidence"])
-    metrics = None if truth_px is None else disparity_metrics(disparity_px, truth_px)
-    density = 100.0 * float(np.isfinite(disparity_px).mean())
-    evaluation.frames.append(FrameScore(stamp, metrics, density, float(confidence.mean())))
-    left = inputs.left_pixels(stamp) if is_sample else None
-    if left is not None:
-        cloud = outputs.get("points2")
-        points_m = None if cloud is None else cloud_points(cloud)
-        colored = cloud is not None and any(field.name == "rgb" for field in cloud.fields)
-        colors = cloud_colors(cloud) if colored else None
-        evaluation.samples.append(Sample(stamp, left, disparity_px, confidence, truth_px, points_m, colors))
+    return Frame(
+        stamp_ns=stamp,
+        calibration=calibration,
+        read_images=lambda: (images.left(stamp), images.right(stamp)),
+        disparity_px=disparity_px,
+        confidence=confidence,
+        ground_truth_px=None if truth is None else truth.disparity_px(stamp, calibration),
+    )
+
+
+def _score(frame: Frame, figures: dict[str, float]) -> FrameScore:
+    metrics = None
+    if frame.ground_truth_px is not None:
+        metrics = disparity_metrics(frame.disparity_px, frame.ground_truth_px)
+        metrics |= confidence_metrics(frame.disparity_px, frame.confidence, frame.ground_truth_px)
+    density = 100.0 * float(np.isfinite(frame.disparity_px).mean())
+    return FrameScore(frame.stamp_ns, metrics, density, float(frame.confidence.mean()), figures)
+
+
+def _samples(frame: Frame, outputs: Mapping[str, Any]) -> list[Sample]:
+    """The frame to look at; none without its image."""
+    if frame.left is None:
+        return []
+    left = frame.left if frame.left.ndim == 3 else np.dstack([frame.left] * 3)
+    cloud = outputs.get("points2")
+    points_m = None if cloud is None else cloud_points(cloud)
+    colored = cloud is not None and any(field.name == "rgb" for field in cloud.fields)
+    colors = cloud_colors(cloud) if colored else None
+    return [Sample(frame.stamp_ns, left, frame.disparity_px, frame.confidence, frame.ground_truth_px, points_m, colors)]
 
 
 def _by_stamp(recorded: BagReader, namespace: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -198,55 +250,3 @@ def _by_stamp(recorded: BagReader, namespace: str) -> Iterator[tuple[int, dict[s
             oldest = next(iter(waiting))
             yield oldest, waiting.pop(oldest)
     yield from waiting.items()
-
-
-class _Inputs:
-    """Left images and ground truth of a bag by stamp, read in order and forgotten once they lie well behind.
-
-    Attributes
-    ----------
-    calibration : the first pair's
-    """
-
-    def __init__(self, source: BagReader, topics: StereoTopics) -> None:
-        self._topics = topics
-        self._kept: dict[int, dict[str, Any]] = {}
-        infos: dict[str, Any] = {}
-        for topic, _, message in source.messages([topics.left_info, topics.right_info]):
-            infos.setdefault(topic, message)
-            if len(infos) == 2:
-                break
-        else:
-            raise DataError(f"{source.path}: has no camera_info, expected {topics.left_info}, {topics.right_info}")
-        self.calibration = calibration_of(infos[topics.left_info], infos[topics.right_info])
-        wanted: Collection[str] = [t for t in (topics.left_image, topics.ground_truth) if t is not None]
-        self._stream = source.messages(wanted)
-
-    def frame_id(self, stamp: int) -> str | None:
-        """Frame of the left image, None if there is no image of this stamp."""
-        image = self._find(stamp, self._topics.left_image)
-        return None if image is None else str(image.header.frame_id)
-
-    def left_pixels(self, stamp: int) -> NDArray[np.uint8] | None:
-        """The left image as RGB."""
-        image = self._find(stamp, self._topics.left_image)
-        return None if image is None else color_pixels(image)
-
-    def ground_truth_px(self, stamp: int) -> NDArray[np.float32] | None:
-        """Plain disparity with NaN where there is no ground truth, None if there is none of this stamp."""
-        if self._topics.ground_truth is None:
-            return None
-        truth = self._find(stamp, self._topics.ground_truth)
-        return None if truth is None else disparity_pixels(truth) - np.float32(self.calibration.doffs_px)
-
-    def _find(self, stamp: int, topic: str) -> Any | None:
-        while topic not in self._kept.get(stamp, {}):
-            if self._kept and next(reversed(self._kept)) > stamp + 1_000_000_000:
-                return None
-            item = next(self._stream, None)
-            if item is None:
-                return None
-            self._kept.setdefault(stamp_ns(item[2]), {})[item[0]] = item[2]
-            if len(self._kept) > 4 * _WAITING_FRAMES:
-                self._kept.pop(next(iter(self._kept)))
-        return self._kept[stamp][topic]

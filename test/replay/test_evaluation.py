@@ -35,7 +35,9 @@ def test_scores_are_those_computed_by_hand(tmp_path: Path) -> None:
     )
     found = _evaluate(tmp_path)
     assert [frame.stamp_ns for frame in found.frames] == [STAMPS[0], STAMPS[2]]
-    assert found.frames[0].metrics == dict(epe=0.0, bad_1=0.0, bad_2=0.0, bad_3=0.0, d1_all=0.0, density=100.0)
+    assert found.frames[0].metrics == dict(
+        epe=0.0, bad_1=0.0, bad_2=0.0, bad_3=0.0, d1_all=0.0, density=100.0, bad_2_at_80=0.0, ause_bad_2=0.0
+    )
     second = found.frames[1].metrics
     assert second is not None
     assert second["epe"] == pytest.approx((4 * 2.5 + 6 * 4.0) / 47, rel=1e-6)
