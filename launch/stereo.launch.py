@@ -34,6 +34,7 @@ ARGUMENTS = {
     "right_namespace": ("right", "Where the right camera's image and camera_info are."),
     "image": ("", "Name of the image topics, if it is neither image_rect nor, with rectify, image_raw."),
     "params_file": (str(SHARE / "config" / "stereo.yaml"), "Parameters of the node."),
+    "voxel_size_m": ("0", "Above 0: start pcl_ros's voxel filter of this size on points2; it publishes points2/voxel."),
     "rviz": ("false", "true: start rviz2 with this package's view."),
     **{name: ("", f"{text} Empty: as in params_file.") for name, text in PARAMETERS.items()},
 }
@@ -69,16 +70,32 @@ def start(context: LaunchContext) -> list[Node]:
         output="screen",
         emulate_tty=True,
     )
-    if not to_boolean("rviz", value["rviz"]):
-        return [node]
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
+    nodes = [node]
+    if (voxel_size_m := to_number("voxel_size_m", value["voxel_size_m"])) > 0.0:
+        nodes.append(voxel_filter(value, voxel_size_m))
+    if to_boolean("rviz", value["rviz"]):
+        rviz = Node(
+            package="rviz2",
+            executable="rviz2",
+            namespace=value["namespace"],
+            arguments=["-d", str(SHARE / "config" / "stereo.rviz")],
+            parameters=[{"use_sim_time": bool(given.get("use_sim_time", False))}],
+        )
+        nodes.append(rviz)
+    return nodes
+
+
+def voxel_filter(value: dict[str, str], size_m: float) -> Node:
+    """Return the Point Cloud Library's filter: one point, with the mean colour, per voxel that has any."""
+    return Node(
+        package="pcl_ros",
+        executable="filter_voxel_grid_node",
+        name=f"{value['node_name']}_voxel",
         namespace=value["namespace"],
-        arguments=["-d", str(SHARE / "config" / "stereo.rviz")],
-        parameters=[{"use_sim_time": bool(given.get("use_sim_time", False))}],
+        # An empty field name switches off its pass-through filter, which would cut everything beyond 1 m.
+        parameters=[{"leaf_size": size_m, "min_points_per_voxel": 1, "filter_field_name": ""}],
+        remappings=[("input", "points2"), ("output", "points2/voxel")],
     )
-    return [node, rviz]
 
 
 def remappings(value: dict[str, str]) -> list[tuple[str, str]]:
@@ -96,3 +113,11 @@ def to_boolean(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise RuntimeError(f"launch argument {name}: found {text!r}, expected true or false")
     return text.lower() == "true"
+
+
+def to_number(name: str, text: str) -> float:
+    """Return the number that an argument's text stands for."""
+    try:
+        return float(text)
+    except ValueError:
+        raise RuntimeError(f"launch argument {name}: found {text!r}, expected a number") from None

@@ -69,6 +69,15 @@ def test_topics_and_parameters(module: ModuleType) -> None:
     assert len(node._Node__parameters) == 2
 
 
+def test_voxel_filter_of_the_point_cloud_library(module: ModuleType) -> None:
+    _, voxel = started(module, namespace="front", voxel_size_m="0.05")
+    assert (voxel.node_package, voxel.node_executable) == ("pcl_ros", "filter_voxel_grid_node")
+    assert voxel.node_name == "/front/stereo_node_voxel"
+    assert remapped(voxel) == {"input": "points2", "output": "points2/voxel"}
+    with pytest.raises(RuntimeError, match="launch argument voxel_size_m: found 'fine', expected a number"):
+        started(module, voxel_size_m="fine")
+
+
 def test_a_boolean_that_is_none(module: ModuleType) -> None:
     with pytest.raises(RuntimeError, match="launch argument rectify: found 'maybe', expected true or false"):
         started(module, rectify="maybe")
