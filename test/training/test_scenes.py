@@ -240,8 +240,10 @@ def test_features_and_nuisances_can_be_left_out() -> None:
         clean = render_sample(seed, replace(SMALL, nuisances=False))
         np.testing.assert_array_equal(bare.left, clean.left)
         np.testing.assert_array_equal(bare.right, clean.right)
-    assert {compose(s, WIDTH, HEIGHT, RANGE, NO_PHOTOS, without=frozenset(["photo", "room", "flying"])).family
-            for s in range(5)} == {"street"}
+    assert {
+        compose(s, WIDTH, HEIGHT, RANGE, NO_PHOTOS, without=frozenset(["photo", "room", "flying"])).family
+        for s in range(5)
+    } == {"street"}
     with pytest.raises(DataError, match="without snow, expected some of .*shadows"):
         SceneConfig(without=("snow",))
 

@@ -26,9 +26,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 @pytest.mark.parametrize("supersampling", [1, 2])
 def test_batch_equals_the_numpy_renderer(device: str, supersampling: int) -> None:
     lattice = Lattice(WIDTH, HEIGHT, supersampling)
-    scenes = [
-        compose(seed, WIDTH, HEIGHT, (16.0, 60.0), NO_PHOTOS, family) for family in FAMILIES for seed in (7, 8)
-    ]
+    scenes = [compose(seed, WIDTH, HEIGHT, (16.0, 60.0), NO_PHOTOS, family) for family in FAMILIES for seed in (7, 8)]
     mirrored = Reflection(0, Surface(3.0), Paint("pattern:fractal", 1, shade=0.0), 0.4)
     scenes = [replace(scene, reflections=(mirrored,)) for scene in scenes]
     assert any(scene.vertical_offset_px for scene in scenes)

@@ -25,8 +25,14 @@ FEATURES = ("plain", "light", "bent", "thin", "shadows", "reflections")
 
 
 def compose(
-    seed: int, width_px: int, height_px: int, disparity_px: tuple[float, float], library: TextureLibrary,
-    family: str | None = None, vertical_error_px: float = 0.5, without: frozenset[str] = frozenset(),
+    seed: int,
+    width_px: int,
+    height_px: int,
+    disparity_px: tuple[float, float],
+    library: TextureLibrary,
+    family: str | None = None,
+    vertical_error_px: float = 0.5,
+    without: frozenset[str] = frozenset(),
 ) -> Scene:
     """The scene of a seed, in a random family unless one is given; the range is `draw_range`'s.
 
@@ -44,7 +50,13 @@ def compose(
         _mirror(draft)
     vertical = float(rng.random() < 0.5)
     return Scene(
-        width_px, height_px, draft.low, draft.high, tuple(draft.layers), name, tuple(draft.reflections),
+        width_px,
+        height_px,
+        draft.low,
+        draft.high,
+        tuple(draft.layers),
+        name,
+        tuple(draft.reflections),
         vertical_offset_px=float(rng.normal(0, vertical_error_px / 3)) * vertical,
         vertical_scale=float(rng.normal(0, vertical_error_px / 3)) * vertical / (2 * height_px),
     )
@@ -255,8 +267,11 @@ def _cast_shadows(draft: Draft) -> None:
     if rng.random() < 0.4:
         return
     area = draft.width * draft.height
-    large = [n for n, item in enumerate(draft.layers) if _area(item) > 0.3 * area and not item.shape.groups
-             and item.shape.bitmap is None]
+    large = [
+        n
+        for n, item in enumerate(draft.layers)
+        if _area(item) > 0.3 * area and not item.shape.groups and item.shape.bitmap is None
+    ]
     depth, blur = float(rng.uniform(0.2, 0.75)), log_uniform(rng, 1.0, 16.0)
     direction = -np.array(draft.light.direction[:2]) if draft.light is not None else np.array([0.0, 1.0])
     casters = [item for item in draft.layers if item.shape.groups and _area(item) > 300]

@@ -69,8 +69,13 @@ class Draft:
         self.camera = self.aimed(0.0)
         direction = np.array([rng.normal(0, 0.7), -abs(rng.normal(0.6, 0.4)), -rng.uniform(0.2, 1.0)])
         x, y, z = direction / np.linalg.norm(direction)
-        self.light: Light | None = Light((float(x), float(y), float(z)), float(rng.uniform(0.35, 0.9)),
-                           self.camera.focal_px, self.camera.cx_px, self.camera.cy_px)
+        self.light: Light | None = Light(
+            (float(x), float(y), float(z)),
+            float(rng.uniform(0.35, 0.9)),
+            self.camera.focal_px,
+            self.camera.cx_px,
+            self.camera.cy_px,
+        )
         if "light" in self.without:
             self.light = None
         self.palette = [_colour(rng) for _ in range(int(rng.integers(3, 9)))]
@@ -94,7 +99,13 @@ class Draft:
         return self.low + depth * (self.high - self.low)
 
     def add(
-        self, surface: Surface, box: Box, paint: Paint, shape: Shape | None = None, *, fit: bool = True,
+        self,
+        surface: Surface,
+        box: Box,
+        paint: Paint,
+        shape: Shape | None = None,
+        *,
+        fit: bool = True,
         detail: float = 1.0,
     ) -> None:
         """Put a layer in, cut to what can be seen.
@@ -127,15 +138,31 @@ class Draft:
         if rng.random() < plain and "plain" not in self.without:
             if rng.random() < 0.6:
                 return Paint("plain", seed, colour=self.colour(), shade=shade, light=self.light)
-            return Paint(self.library.draw(rng), seed, density=log_uniform(rng, 0.5, 2.5),
-                         angle_deg=float(rng.uniform(0, 360)), contrast=log_uniform(rng, 0.03, 0.35),
-                         colour=self.colour(), shade=shade, perspective=perspective, light=self.light)
+            return Paint(
+                self.library.draw(rng),
+                seed,
+                density=log_uniform(rng, 0.5, 2.5),
+                angle_deg=float(rng.uniform(0, 360)),
+                contrast=log_uniform(rng, 0.03, 0.35),
+                colour=self.colour(),
+                shade=shade,
+                perspective=perspective,
+                light=self.light,
+            )
         pattern = f"pattern:{PATTERNS[rng.integers(len(PATTERNS))]}"
         source = pattern if rng.random() < 0.2 else self.library.draw(rng)
         angle = float(rng.choice([0, 90, 180, 270]) + (rng.normal(0, 12) if rng.random() < 0.6 else 0.0))
-        return Paint(source, seed, density=log_uniform(rng, 0.55, 2.7), angle_deg=angle,
-                     contrast=float(rng.uniform(0.5, 1.15)), shade=shade, perspective=perspective,
-                     colour=self.colour() if rng.random() < 0.2 else None, light=self.light)
+        return Paint(
+            source,
+            seed,
+            density=log_uniform(rng, 0.55, 2.7),
+            angle_deg=angle,
+            contrast=float(rng.uniform(0.5, 1.15)),
+            shade=shade,
+            perspective=perspective,
+            colour=self.colour() if rng.random() < 0.2 else None,
+            light=self.light,
+        )
 
 
 def _colour(rng: np.random.Generator) -> tuple[float, float, float]:

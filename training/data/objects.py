@@ -11,12 +11,23 @@ from training.data.surface import Surface
 __all__ = ["add_clutter", "add_object", "relief"]
 
 _KINDS = {
-    "blob": 0.25, "rectangle": 0.2, "polygon": 0.11, "frame": 0.07, "strokes": 0.11, "grille": 0.06, "foliage": 0.06,
-    "ring": 0.07, "leaves": 0.07,
+    "blob": 0.25,
+    "rectangle": 0.2,
+    "polygon": 0.11,
+    "frame": 0.07,
+    "strokes": 0.11,
+    "grille": 0.06,
+    "foliage": 0.06,
+    "ring": 0.07,
+    "leaves": 0.07,
 }
 _SHEETS = {
-    "blob": shapes.blob, "rectangle": shapes.rectangle, "polygon": shapes.polygon, "frame": shapes.frame,
-    "foliage": shapes.foliage, "ring": shapes.ring,
+    "blob": shapes.blob,
+    "rectangle": shapes.rectangle,
+    "polygon": shapes.polygon,
+    "frame": shapes.frame,
+    "foliage": shapes.foliage,
+    "ring": shapes.ring,
 }
 
 

@@ -77,8 +77,13 @@ def _flat(levels: list[np.ndarray], layer: Layer, size: tuple[int, int], rng: np
         spot = np.array(levels[0].shape[1::-1]) / 2 + rng.uniform(-0.5, 0.5, 2) * np.maximum(room, 40)
         matrix[:, 2] = spot - matrix[:, :2] @ (np.array(size) / 2)
     level = _level(float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))), len(levels))
-    return cv2.warpAffine(levels[level], _at_level(matrix, level), size,
-                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(
+        levels[level],
+        _at_level(matrix, level),
+        size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
 
 
 def _level(step: float, count: int) -> int:
@@ -111,8 +116,9 @@ def _laid_in_depth(
     # disparity can be varied in two ways over the source: across the plane and along its depth
     across = np.array([1.0, 0.0, -(x0 + x1) / 2]) if floor_like else np.array([0.0, 1.0, -(y0 + y1) / 2])
     start = rng.uniform(0, max(levels[0].shape), 2)
-    matrix = np.stack([unit * near * across + start[0] * row, unit * near * _FOCAL_PX * np.eye(3)[2] + start[1] * row,
-                       row])
+    matrix = np.stack(
+        [unit * near * across + start[0] * row, unit * near * _FOCAL_PX * np.eye(3)[2] + start[1] * row, row]
+    )
     matrix = matrix @ np.array([[1 / scale, 0, x0], [0, 1 / scale, y0], [0, 0, 1]])
 
     # geometric mean of the two directions' densities, in source pixels per texel
@@ -129,8 +135,13 @@ def _laid_in_depth(
         if width == 0:
             continue
         moved = _at_level(matrix, level) @ np.array([[1.0, 0, x], [0, 1, y], [0, 0, 1]])
-        part = cv2.warpPerspective(levels[level], moved, (width, height), borderMode=cv2.BORDER_REFLECT_101,
-                                   flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        part = cv2.warpPerspective(
+            levels[level],
+            moved,
+            (width, height),
+            borderMode=cv2.BORDER_REFLECT_101,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
         area = slice(y, y + height), slice(x, x + width)
         cv2.copyTo(part, mask[area], result[area])
     return result

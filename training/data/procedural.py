@@ -123,8 +123,14 @@ def render_sample(seed: int, config: SceneConfig) -> StereoSample:
     without = frozenset(config.without)
     level = not config.nuisances or "vertical error" in without
     scene = compose(
-        seed, config.width_px, config.height_px, config.max_disparity_px, library, config.family,
-        vertical_error_px=0.0 if level else 0.5, without=without,
+        seed,
+        config.width_px,
+        config.height_px,
+        config.max_disparity_px,
+        library,
+        config.family,
+        vertical_error_px=0.0 if level else 0.5,
+        without=without,
     )
     lattice = Lattice(config.width_px, config.height_px, config.supersampling)
     left, right = render_buffers(scene, lattice, library)

@@ -114,6 +114,7 @@ def render_view(sprites: list[Sprite], scene: Scene, lattice: Lattice, *, right:
         np.full((height, width), -np.inf, np.float32),
         np.full((height, width), -1, np.int16),
     )
+
     def nearness(number: int) -> float:
         sprite = sprites[number]
         return sprite.surface.at((sprite.x0_px + sprite.x1_px) / 2, (sprite.y0_px + sprite.y1_px) / 2)
@@ -189,8 +190,11 @@ def _colour(sprite: Sprite, window: Window, x_left: np.ndarray | None, right: bo
     scale = np.float32(sprite.texels_per_px)
     map_y = ((window.ys - sprite.y0_px) * sprite.texels_per_px).astype(np.float32)
     return cv2.remap(
-        sprite.rgba, (x_left - np.float32(sprite.x0_px)) * scale, np.repeat(map_y[:, None], x_left.shape[1], 1),
-        cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        sprite.rgba,
+        (x_left - np.float32(sprite.x0_px)) * scale,
+        np.repeat(map_y[:, None], x_left.shape[1], 1),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
     )
 
 
@@ -202,7 +206,10 @@ def _affine(sprite: Sprite, window: Window, gain: float, shear: float, shift: fl
     origin = gain * xs[0] + shear * ys[0] + shift - sprite.x0_px
     matrix = scale * np.array([[gain * step_x, shear * step_y, origin], [0.0, step_y, ys[0] - sprite.y0_px]])
     return cv2.warpAffine(
-        sprite.rgba, matrix, (len(xs), len(ys)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        sprite.rgba,
+        matrix,
+        (len(xs), len(ys)),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
 

@@ -7,8 +7,7 @@ import numpy as np
 from training.data.scene import Shape
 from training.data.surface import Box
 
-__all__ = ["blob", "bounds", "foliage", "frame", "grille", "leaves", "polygon", "quad", "rectangle", "ring",
-           "strokes"]
+__all__ = ["blob", "bounds", "foliage", "frame", "grille", "leaves", "polygon", "quad", "rectangle", "ring", "strokes"]
 
 Rng = np.random.Generator
 

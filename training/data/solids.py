@@ -14,8 +14,16 @@ from training.data.surface import Surface
 __all__ = ["SOLIDS", "add_cuboid", "add_face", "add_post", "add_solid"]
 
 SOLIDS = {
-    "cuboid": 0.22, "table": 0.11, "chair": 0.13, "shelf": 0.13, "sign": 0.07, "stack": 0.08, "can": 0.11, "ball": 0.05,
-    "car": 0.05, "tree": 0.05,
+    "cuboid": 0.22,
+    "table": 0.11,
+    "chair": 0.13,
+    "shelf": 0.13,
+    "sign": 0.07,
+    "stack": 0.08,
+    "can": 0.11,
+    "ball": 0.05,
+    "car": 0.05,
+    "tree": 0.05,
 }
 """Kinds of solids and how often each is drawn."""
 
@@ -39,7 +47,12 @@ def add_face(draft: Draft, camera: Camera, corners: np.ndarray, paint: Paint) ->
 
 
 def _add_projected(
-    draft: Draft, camera: Camera, position: np.ndarray, disparity: np.ndarray, normal: np.ndarray, offset: float,
+    draft: Draft,
+    camera: Camera,
+    position: np.ndarray,
+    disparity: np.ndarray,
+    normal: np.ndarray,
+    offset: float,
     paint: Paint,
 ) -> None:
     low, high = float(disparity.min()), float(disparity.max())
@@ -61,7 +74,12 @@ def _add_projected(
 
 
 def add_cuboid(
-    draft: Draft, camera: Camera, foot: np.ndarray, size: tuple[float, float, float], yaw: float, paint: Paint,
+    draft: Draft,
+    camera: Camera,
+    foot: np.ndarray,
+    size: tuple[float, float, float],
+    yaw: float,
+    paint: Paint,
     other: Paint | None = None,
 ) -> None:
     """A box standing with the middle of its base at ``foot``; ``other`` paints every second pair of faces."""
@@ -116,8 +134,15 @@ def _place(foot: np.ndarray, yaw: float, x: float, y: float, z: float) -> np.nda
     return foot + _turn(yaw) @ np.array([x, y, z])
 
 
-def _legs(draft: Draft, camera: Camera, foot: np.ndarray, yaw: float, size: tuple[float, float, float], paint: Paint,
-          width: float) -> None:
+def _legs(
+    draft: Draft,
+    camera: Camera,
+    foot: np.ndarray,
+    yaw: float,
+    size: tuple[float, float, float],
+    paint: Paint,
+    width: float,
+) -> None:
     w, h, d = size
     for x in (-0.46 * w, 0.46 * w):
         for z in (-0.46 * d, 0.46 * d):
@@ -271,5 +296,11 @@ def _car(draft: Draft, camera: Camera, foot: np.ndarray, size: float, yaw: float
 
 _ROUND = {"can": _can, "ball": _ball, "tree": _tree}
 _ANGULAR = {
-    "cuboid": _cuboid, "table": _table, "chair": _chair, "shelf": _shelf, "sign": _sign, "stack": _stack, "car": _car,
+    "cuboid": _cuboid,
+    "table": _table,
+    "chair": _chair,
+    "shelf": _shelf,
+    "sign": _sign,
+    "stack": _stack,
+    "car": _car,
 }

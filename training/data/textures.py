@@ -20,8 +20,18 @@ _PATTERN_SIZE = 384
 _PATTERN_VARIANTS = 48  # of each pattern, before colouring
 _CACHE_BYTES = 512 << 20
 _PRODUCE = "GroceryStoreDataset"
-_SURFACES = ("repeated", "patchwork", "ambientcg", "MaterialX", "gazebo_models", "Torque3D", "LIBERO", "aws-robo",
-             "materials", "textures")
+_SURFACES = (
+    "repeated",
+    "patchwork",
+    "ambientcg",
+    "MaterialX",
+    "gazebo_models",
+    "Torque3D",
+    "LIBERO",
+    "aws-robo",
+    "materials",
+    "textures",
+)
 
 
 class TextureLibrary:
@@ -235,7 +245,14 @@ def _windows(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 _PATTERN_FIELDS = {
-    "fractal": _fractal, "stripes": _stripes, "checker": _checker, "bricks": _bricks, "dots": _dots,
-    "text": _text, "grain": _grain, "weave": _weave, "streaks": _streaks,
+    "fractal": _fractal,
+    "stripes": _stripes,
+    "checker": _checker,
+    "bricks": _bricks,
+    "dots": _dots,
+    "text": _text,
+    "grain": _grain,
+    "weave": _weave,
+    "streaks": _streaks,
     "windows": _windows,
 }
