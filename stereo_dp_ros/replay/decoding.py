@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.image_messages import decode_compressed, decode_image
 from stereo_dp_ros.replay.messages import FLOAT32_POINT_FIELD
 
 __all__ = [
@@ -22,24 +23,6 @@ __all__ = [
     "image_pixels",
     "projection_of",
 ]
-
-# encoding → (bytes per channel, channels, OpenCV's conversion to gray or RGB), read as the node reads them
-_ENCODINGS: dict[str, tuple[int, int, int | None]] = {
-    "mono8": (1, 1, None),
-    "8UC1": (1, 1, None),
-    "mono16": (2, 1, None),
-    "rgb8": (1, 3, None),
-    "bgr8": (1, 3, cv2.COLOR_BGR2RGB),
-    "8UC3": (1, 3, cv2.COLOR_BGR2RGB),
-    "rgba8": (1, 4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (1, 4, cv2.COLOR_BGRA2RGB),
-    # OpenCV names a Bayer pattern by its second row's second and third pixel, ROS by its first two rows.
-    "bayer_rggb8": (1, 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": (1, 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": (1, 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": (1, 1, cv2.COLOR_BayerGB2RGB),
-}
-_MONO16_SCALE = 255.0 / 65535.0
 
 
 def calibration_of(left_info: Any, right_info: Any) -> StereoCalibration:
@@ -70,22 +53,15 @@ def projection_of(info: Any) -> tuple[NDArray[np.float64], tuple[int, int]]:
     return p, (int(width) // binning_x, int(height) // binning_y)
 
 
-def image_pixels(message: Any) -> NDArray[np.uint8]:
-    """Pixels of an Image: uint8 (H, W) gray, or (H, W, 3) RGB; 16 bits are scaled to 8, Bayer patterns are filled.
+def image_pixels(message: Any, name: str = "image") -> NDArray[np.uint8]:
+    """Pixels of an Image or CompressedImage, called `name` in errors: uint8 gray (H, W) or RGB (H, W, 3).
 
     Raises
     ------
-    DataError
-        Another encoding, or less data than the size asks for.
+    ImageError
+        See `decode_image` and `decode_compressed`.
     """
-    if message.encoding not in _ENCODINGS:
-        raise DataError(f"image has encoding {message.encoding!r}, expected one of {', '.join(_ENCODINGS)}")
-    item_bytes, channels, conversion = _ENCODINGS[message.encoding]
-    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}u{item_bytes}")
-    pixels = np.ascontiguousarray(_rows(message, dtype, channels))
-    if item_bytes == 2:
-        return np.asarray(cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=_MONO16_SCALE), np.uint8)
-    return np.asarray(pixels if conversion is None else cv2.cvtColor(pixels, conversion), np.uint8)
+    return decode_image(message, name) if hasattr(message, "encoding") else decode_compressed(message, name)
 
 
 def color_pixels(message: Any) -> NDArray[np.uint8]:
@@ -105,13 +81,13 @@ def float_pixels(message: Any) -> NDArray[np.float32]:
     if message.encoding != "32FC1":
         raise DataError(f"image has encoding {message.encoding!r}, expected 32FC1")
     order = ">" if message.is_bigendian else "<"
-    return np.ascontiguousarray(_rows(message, np.dtype(f"{order}f4"), 1), np.float32)
+    return np.ascontiguousarray(_rows(message, np.dtype(f"{order}f4")), np.float32)
 
 
 def millimetre_pixels(message: Any) -> NDArray[np.float32]:
     """Depth of a 16UC1 Image in mm: float32 (H, W) m, 0 where it is unknown; DataError on less data than expected."""
     order = ">" if message.is_bigendian else "<"
-    return np.asarray(_rows(message, np.dtype(f"{order}u2"), 1), np.float32) / np.float32(1000.0)
+    return np.asarray(_rows(message, np.dtype(f"{order}u2")), np.float32) / np.float32(1000.0)
 
 
 def disparity_pixels(message: Any) -> NDArray[np.float32]:
@@ -151,15 +127,13 @@ def _cloud_field(message: Any, name: str, kind: str) -> NDArray[Any]:
     return np.ndarray((height, width), dtype, data, offset, (int(message.row_step), int(message.point_step)))
 
 
-def _rows(message: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
-    """A view of an Image's data, (H, W) or (H, W, C), without row padding."""
+def _rows(message: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A view (H, W) of a one-channel Image's data, without row padding."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     data = memoryview(message.data).cast("B")
-    if step < width * channels * dtype.itemsize or len(data) < step * height:
+    if step < width * dtype.itemsize or len(data) < step * height:
         raise DataError(
             f"image of {width}x{height} {message.encoding} with step {step} has {len(data)} bytes, "
-            f"expected at least {max(step, width * channels * dtype.itemsize) * height}"
+            f"expected at least {max(step, width * dtype.itemsize) * height}"
         )
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    strides = (step, channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
-    return np.ndarray(shape, dtype, data, 0, strides)
+    return np.ndarray((height, width), dtype, data, 0, (step, dtype.itemsize))

@@ -11,38 +11,24 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from stereo_dp_ros.core.errors import ImageError
+from stereo_dp_ros.core.image_messages import (
+    ENCODINGS,
+    decode_compressed,
+    decode_image,
+    image_rows,
+    require_layout,
+)
 
-__all__ = ["ENCODINGS", "ImageDecoder", "depth_message", "disparity_message", "fill_data", "image_message"]
+__all__ = ["ImageDecoder", "depth_message", "disparity_message", "fill_data", "image_message"]
 
 UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
-
-# encoding -> (bytes per channel, channels, OpenCV conversion to gray or RGB)
-ENCODINGS: dict[str, tuple[int, int, int | None]] = {
-    "mono8": (1, 1, None),
-    "8UC1": (1, 1, None),
-    "mono16": (2, 1, None),
-    "rgb8": (1, 3, None),
-    "bgr8": (1, 3, cv2.COLOR_BGR2RGB),
-    "8UC3": (1, 3, cv2.COLOR_BGR2RGB),
-    "rgba8": (1, 4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (1, 4, cv2.COLOR_BGRA2RGB),
-    # OpenCV names a Bayer pattern by its second row's second and third pixel, ROS by its first two rows.
-    "bayer_rggb8": (1, 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": (1, 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": (1, 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": (1, 1, cv2.COLOR_BayerGB2RGB),
-}
-
-MONO16_SCALE = 255.0 / 65535.0  # the full 16-bit range becomes the full 8-bit range, as in cv_bridge
 
 _NATIVE_IS_BIG_ENDIAN = sys.byteorder == "big"
 
@@ -65,23 +51,12 @@ class ImageDecoder:
         self.backend = "builtin" if self._bridge is None else "cv_bridge"
 
     def decode(self, message: Image | CompressedImage, topic: str) -> UInt8Array:
-        """Return the pixels of `message`, received on `topic`.
-
-        Returns
-        -------
-        image : uint8 (H, W) for mono8, 8UC1 and mono16 (v · 255 / 65535, rounded), else (H, W, 3) RGB. 8UC3 is taken
-            as BGR. May share memory with the message.
-
-        Raises
-        ------
-        ImageError : empty image, unsupported encoding, rows or data shorter than they must be, or undecodable
-            compressed data; the message names `topic`, what was found and what was expected.
-        """
+        """Return the pixels of `message`, received on `topic`; see `decode_image` and `decode_compressed`."""
         if isinstance(message, CompressedImage):
-            return _decode_compressed(message, topic)
-        _check_layout(message, topic)
+            return decode_compressed(message, topic)
         if self._bridge is None:
-            return _decode_image(message)
+            return decode_image(message, topic)
+        require_layout(message, topic)
         return _decode_with_bridge(self._bridge, message)
 
 
@@ -106,7 +81,7 @@ def _working_bridge(load: Callable[[], _CvBridge]) -> tuple[_CvBridge | None, st
             converted = _decode_with_bridge(bridge, probe)
         except Exception as error:  # its C++ throws what it likes
             return None, f"cv_bridge fails for {encoding} ({type(error).__name__}: {error})"
-        if not np.array_equal(converted, _decode_image(probe)):
+        if not np.array_equal(converted, decode_image(probe, "probe")):
             return None, f"cv_bridge converts {encoding} wrongly"
     return bridge, ""
 
@@ -117,45 +92,8 @@ def _probe(encoding: str) -> Image:
     return image_message(values.reshape((4, 4) if channels == 1 else (4, 4, channels)), encoding, Header())
 
 
-def _check_layout(message: Image, topic: str) -> None:
-    width, height, step, size = message.width, message.height, message.step, len(message.data)
-    if message.encoding not in ENCODINGS:
-        raise ImageError(f"{topic}: encoding is {message.encoding!r}, expected one of {', '.join(sorted(ENCODINGS))}")
-    if width == 0 or height == 0:
-        raise ImageError(f"{topic}: image is {width}x{height}, expected at least 1x1")
-    item_bytes, channels, _ = ENCODINGS[message.encoding]
-    row_bytes = width * channels * item_bytes
-    if step < row_bytes:
-        raise ImageError(
-            f"{topic}: step is {step} bytes, expected at least {row_bytes} for {width} px of {message.encoding}"
-        )
-    if size < step * height:
-        raise ImageError(
-            f"{topic}: data has {size} bytes, expected at least {step * height} (step {step} x height {height})"
-        )
-
-
-def _rows(message: Image) -> NDArray[Any]:
-    """Return a view (H, W) or (H, W, C) of the message's data in its own byte order, without row padding."""
-    item_bytes, channels, _ = ENCODINGS[message.encoding]
-    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}u{item_bytes}")
-    shape = (message.height, message.width) if channels == 1 else (message.height, message.width, channels)
-    strides = (message.step, item_bytes * channels, item_bytes)[: len(shape)]
-    return np.ndarray(shape, dtype, buffer=memoryview(message.data), strides=strides)
-
-
-def _decode_image(message: Image) -> UInt8Array:
-    rows = _rows(message)
-    if message.encoding == "mono16":
-        return _scale_16_bit(rows)
-    conversion = ENCODINGS[message.encoding][2]
-    if conversion is None:
-        return np.ascontiguousarray(rows)
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(rows), conversion), np.uint8)
-
-
 def _decode_with_bridge(bridge: _CvBridge, message: Image) -> UInt8Array:
-    rows = _rows(message)
+    rows = image_rows(message)
     if message.encoding in ("mono8", "8UC1", "rgb8"):
         return np.ascontiguousarray(rows)
     encoding = "bgr8" if message.encoding == "8UC3" else message.encoding
@@ -164,28 +102,6 @@ def _decode_with_bridge(bridge: _CvBridge, message: Image) -> UInt8Array:
     plain = image_message(native, encoding, message.header)
     target = "mono8" if encoding == "mono16" else "rgb8"
     return np.ascontiguousarray(bridge.imgmsg_to_cv2(plain, desired_encoding=target))
-
-
-def _decode_compressed(message: CompressedImage, topic: str) -> UInt8Array:
-    data = np.frombuffer(memoryview(message.data), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        raise ImageError(
-            f"{topic}: {data.size} bytes of format {message.format!r} cannot be decoded, expected JPEG or PNG"
-        )
-    if image.dtype == np.uint16 and image.ndim == 2:
-        return _scale_16_bit(image)
-    if image.dtype != np.uint8:
-        raise ImageError(f"{topic}: compressed pixels are {image.dtype}, expected 8-bit, or 16-bit gray")
-    if image.ndim == 2:
-        return np.asarray(image, np.uint8)
-    conversion = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
-
-
-def _scale_16_bit(image: NDArray[Any]) -> UInt8Array:
-    native = np.ascontiguousarray(image, np.uint16)
-    return np.asarray(cv2.convertScaleAbs(native, alpha=MONO16_SCALE), np.uint8)
 
 
 def fill_data(message: Any, array: NDArray[Any]) -> None:

@@ -14,7 +14,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.errors import DataError, ImageError
 from stereo_dp_ros.replay import decoding, messages
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics, find_stereo_topics
 
@@ -265,10 +265,10 @@ def test_pixels_of_other_encodings_or_too_little_data_are_refused() -> None:
     with pytest.raises(DataError, match=r"encoding 'rgb8', expected 32FC1"):
         decoding.float_pixels(message)
     message.data = message.data[:-1]
-    with pytest.raises(DataError, match=r"6x4 rgb8 with step 18 has 71 bytes, expected at least 72"):
+    with pytest.raises(ImageError, match=r"image: data has 71 bytes, expected at least 72 \(step 18 x height 4\)"):
         decoding.color_pixels(message)
     message.encoding = "yuv422"
-    with pytest.raises(DataError, match=r"encoding 'yuv422', expected one of mono8, 8UC1, mono16, rgb8, bgr8"):
+    with pytest.raises(ImageError, match=r"image: encoding is 'yuv422', expected one of 8UC1, 8UC3, bayer_bggr8"):
         decoding.color_pixels(message)
 
 

@@ -12,7 +12,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from stereo_dp_ros.core.errors import ImageError
-from stereo_dp_ros.ros.conversions import ENCODINGS, ImageDecoder, depth_message, image_message
+from stereo_dp_ros.core.image_messages import ENCODINGS
+from stereo_dp_ros.ros.conversions import ImageDecoder, depth_message, image_message
 
 RGB = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
 GRAY = RGB[..., 0]
