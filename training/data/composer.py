@@ -76,7 +76,7 @@ def draw_range(rng: np.random.Generator, family: str, disparity_px: tuple[float,
 
 def _photo(draft: Draft) -> None:
     """A photograph cut along its segments, with a few objects before it."""
-    draft.layers.extend(photo_layers(draft.rng, draft.library, draft.full, draft.low, draft.high))
+    draft.layers.extend(photo_layers(draft.rng, draft.textures, draft.full, draft.low, draft.high))
     if draft.rng.random() < 0.6:
         add_clutter(draft, int(draft.rng.integers(1, 9)), (0.3, 1.0), (14, 0.5 * draft.width))
 
@@ -105,7 +105,7 @@ def _street(draft: Draft) -> None:
     """A road with houses along it, sky or hills at the end, posts, vehicles and bushes."""
     rng = draft.rng
     camera = draft.aimed(float(rng.uniform(-0.1, 0.12)), float(rng.normal(0, 0.01)))
-    photo = Paint(draft.library.draw(rng, photo=True), int(rng.integers(2**31)), whole=True, shade=0.1)
+    photo = Paint(draft.textures.draw(rng, photo=True), int(rng.integers(2**31)), whole=True, shade=0.1)
     sky = Surface(draft.low).fitted(draft.full, draft.low, draft.high)
     draft.add(sky, draft.full, photo if rng.random() < 0.5 else draft.paint(plain=0.8), fit=False)
     add_clutter(draft, int(rng.integers(0, 6)), (0.0, 0.08), (60, 300))

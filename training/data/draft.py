@@ -55,7 +55,7 @@ class Draft:
     """A scene being composed; ``low`` and ``high`` bound its disparities in px."""
 
     rng: np.random.Generator
-    library: TextureLibrary
+    textures: TextureLibrary
     width: int
     height: int
     low: float
@@ -139,7 +139,7 @@ class Draft:
             if rng.random() < 0.6:
                 return Paint("plain", seed, colour=self.colour(), shade=shade, light=self.light)
             return Paint(
-                self.library.draw(rng),
+                self.textures.draw(rng),
                 seed,
                 density=log_uniform(rng, 0.5, 2.5),
                 angle_deg=float(rng.uniform(0, 360)),
@@ -150,7 +150,7 @@ class Draft:
                 light=self.light,
             )
         pattern = f"pattern:{PATTERNS[rng.integers(len(PATTERNS))]}"
-        source = pattern if rng.random() < 0.2 else self.library.draw(rng)
+        source = pattern if rng.random() < 0.2 else self.textures.draw(rng)
         angle = float(rng.choice([0, 90, 180, 270]) + (rng.normal(0, 12) if rng.random() < 0.6 else 0.0))
         return Paint(
             source,
