@@ -1,4 +1,4 @@
-"""Playing a bag over DDS and recording what comes back: the only module here that needs rclpy.
+"""Playing pairs over DDS and recording what comes back: the only module here that needs rclpy.
 
 Both run in processes of their own, so that neither the other nor the node can hold their clocks back. Messages stay
 serialized from bag to DDS to bag. All times are of the steady clock, which processes of one machine share.
@@ -28,6 +28,7 @@ from stereo_msgs.msg import DisparityImage
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
 from stereo_dp_ros.replay.messages import CAMERA_INFO, CLOUD, DIAGNOSTICS, DISPARITY, IMAGE, raw_stamp_ns, typestore
+from stereo_dp_ros.replay.repeated_pair import RepeatedPair
 
 __all__ = ["play", "record"]
 
@@ -43,8 +44,10 @@ _CLASSES: dict[str, type] = {
 }
 
 
-def play(pipe: Connection, bag_path: Path, topics: StereoTopics, rate: float, domain_id: int) -> None:
+def play(pipe: Connection, source: Path | RepeatedPair, topics: StereoTopics, rate: float, domain_id: int) -> None:
     """Play a pair's topics at `rate` times their own speed; the process ends when the parent says so or goes away.
+
+    `source` is the path of a bag, or a pair that is published again and again.
 
     Sends ``("ready", None)`` when every topic has a subscriber, ``("published", stamp_ns)`` after each pair and
     ``("done", {stamp_ns: published_ns})`` after the last, published_ns being the time just before the later image of
@@ -52,7 +55,8 @@ def play(pipe: Connection, bag_path: Path, topics: StereoTopics, rate: float, do
     """
 
     def work() -> None:
-        with BagReader(bag_path) as bag, _ros_node("player", domain_id) as node:
+        opened = source if isinstance(source, RepeatedPair) else BagReader(source)
+        with opened as bag, _ros_node("player", domain_id) as node:
             publishers = {
                 topic: node.create_publisher(_CLASSES[bag.topics[topic]], topic, _profile()) for topic in topics.inputs
             }
@@ -66,22 +70,18 @@ def play(pipe: Connection, bag_path: Path, topics: StereoTopics, rate: float, do
     _report_errors(pipe, work)
 
 
-def record(pipe: Connection, bag_path: Path, outputs: Mapping[str, str], domain_id: int) -> None:
+def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], domain_id: int) -> None:
     """Record topics → types into a bag until the parent says stop or goes away; the bag is closed in any case.
 
-    Sends ``("ready", None)`` when every topic has a publisher, ``("received", (topic, stamp_ns, received_ns))`` for
-    each DisparityImage, ``("diagnostics", {key: value})`` for each status whose name ends in ``: stereo`` and
-    ``("done", {topic: messages})`` at the end.
+    Without a bag messages are received and let go. Sends ``("ready", None)`` when every topic has a publisher,
+    ``("received", (type, stamp_ns, received_ns))`` for each message of an output, ``("diagnostics", {key: value})`` for
+    each status whose name ends in ``: stereo`` and ``("done", {topic: messages})`` at the end.
     """
 
     def work() -> None:
         sys.setswitchinterval(0.0005)  # the thread that writes must not hold back the one that takes the time
         counts = dict.fromkeys(outputs, 0)
-        with (
-            BagWriter(bag_path, overwrite=True) as bag,
-            _ros_node("recorder", domain_id) as node,
-            _Storage(bag) as storage,
-        ):
+        with _open_storage(bag_path) as store, _ros_node("recorder", domain_id) as node:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
 
@@ -89,11 +89,11 @@ def record(pipe: Connection, bag_path: Path, outputs: Mapping[str, str], domain_
                 def on_message(data: bytes) -> None:
                     received_ns = time.monotonic_ns()
                     counts[topic] += 1
-                    storage.put(topic, msgtype, data)
-                    if msgtype == DISPARITY:
-                        pipe.send(("received", (topic, raw_stamp_ns(data), received_ns)))
-                    elif msgtype == DIAGNOSTICS:
+                    store(topic, msgtype, data)
+                    if msgtype == DIAGNOSTICS:
                         _send_diagnostics(pipe, data)
+                    else:
+                        pipe.send(("received", (msgtype, raw_stamp_ns(data), received_ns)))
 
                 node.create_subscription(_CLASSES[msgtype], topic, on_message, _profile(), raw=True)
 
@@ -112,7 +112,7 @@ def record(pipe: Connection, bag_path: Path, outputs: Mapping[str, str], domain_
 
 
 def _publish_all(
-    pipe: Connection, bag: BagReader, topics: StereoTopics, publishers: Mapping[str, Any], rate: float
+    pipe: Connection, bag: BagReader | RepeatedPair, topics: StereoTopics, publishers: Mapping[str, Any], rate: float
 ) -> dict[int, int]:
     """Publish everything when it is due; return when each pair's later image was."""
     published_ns: dict[int, dict[str, int]] = {}
@@ -172,6 +172,16 @@ class _Storage:
             except StereoDpError as error:
                 self._error = error
                 return
+
+
+@contextmanager
+def _open_storage(bag_path: Path | None) -> Iterator[Callable[[str, str, bytes], None]]:
+    """What takes a topic's messages: a bag, or nothing."""
+    if bag_path is None:
+        yield lambda _topic, _msgtype, _data: None
+        return
+    with BagWriter(bag_path, overwrite=True) as bag, _Storage(bag) as storage:
+        yield storage.put
 
 
 def _send_diagnostics(pipe: Connection, data: bytes) -> None:

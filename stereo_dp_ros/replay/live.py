@@ -1,4 +1,4 @@
-"""Plays a bag through a running node and records what it publishes: three processes, watched from a fourth."""
+"""Plays pairs through a running node and records what it publishes: three processes, watched from a fourth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import Any
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import StereoTopics
-from stereo_dp_ros.replay.messages import DIAGNOSTICS
+from stereo_dp_ros.replay.messages import DIAGNOSTICS, DISPARITY
+from stereo_dp_ros.replay.repeated_pair import RepeatedPair
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
 
 __all__ = ["NodeProcess", "node_command", "run_live"]
@@ -46,11 +47,24 @@ class NodeProcess:
     Parameters
     ----------
     log_path : where its output goes
+    stop_signal : what it is asked to end with
+
+    Attributes
+    ----------
+    exit_code, stop_s : once it has ended, how, and how long after it was asked to
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log_path: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_path: Path,
+        stop_signal: signal.Signals = signal.SIGINT,
+    ) -> None:
         self.log_path = log_path
         self.exit_code: int | None = None
+        self.stop_s: float | None = None
+        self._stop_signal = stop_signal
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=dict(environment), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -72,8 +86,9 @@ class NodeProcess:
             raise StereoDpError(f"stereo_node ended with exit code {self._process.returncode}: {last}")
 
     def stop(self) -> int:
-        """End the node: SIGINT, SIGTERM, SIGKILL; returns its exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        """End the node, by `stop_signal` first, then by stronger ones; returns its exit code."""
+        begin_s = time.monotonic()
+        for number in (self._stop_signal, signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is not None:
                 break
             self._process.send_signal(number)
@@ -81,7 +96,9 @@ class NodeProcess:
                 self._process.wait(_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 continue
-        self.exit_code = self._process.wait()
+        if self.exit_code is None:
+            self.exit_code = self._process.wait()
+            self.stop_s = time.monotonic() - begin_s
         return self.exit_code
 
     def cpu_s(self) -> float | None:
@@ -95,32 +112,47 @@ class NodeProcess:
 
     def peak_memory_mb(self) -> float | None:
         """Peak resident memory so far, in MB (10⁶ bytes); None where /proc does not tell."""
+        peak_kib = self._status("VmHWM")
+        return None if peak_kib is None else peak_kib * 1024 / 1e6
+
+    def memory_mb(self) -> float | None:
+        """Resident memory now, in MB (10⁶ bytes); None where /proc does not tell."""
+        resident_kib = self._status("VmRSS")
+        return None if resident_kib is None else resident_kib * 1024 / 1e6
+
+    def thread_count(self) -> int | None:
+        """Threads of the process, native ones too; None where /proc does not tell."""
+        return self._status("Threads")
+
+    def _status(self, key: str) -> int | None:
         try:
             lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         except OSError:
             return None
-        peak_kib = next((line.split()[1] for line in lines if line.startswith("VmHWM")), None)
-        return None if peak_kib is None else int(peak_kib) * 1024 / 1e6
+        return next((int(line.split()[1]) for line in lines if line.startswith(f"{key}:")), None)
 
 
 def run_live(
-    bag_path: Path,
+    source: Path | RepeatedPair,
     topics: StereoTopics,
-    recorded_path: Path,
+    recorded_path: Path | None,
     node: NodeProcess,
     *,
     namespace: str,
     domain_id: int,
+    outputs: Mapping[str, str] = OUTPUTS,
     environment: Mapping[str, str] = MappingProxyType({}),
     rate: float = 1.0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Run:
-    """Play a bag to a node that is starting or running, record its outputs, and wait until its count is told.
+    """Play pairs to a node that is starting or running, record its outputs, and wait until its count is told.
 
     Parameters
     ----------
-    recorded_path : bag to write
-    namespace : of the node, such as ``/stereo``; its outputs are OUTPUTS in there
+    source : a bag's path, or a pair that is published again and again
+    recorded_path : bag to write, None to receive the outputs and let them go
+    namespace : of the node, such as ``/stereo``
+    outputs : names in there → types, to subscribe to; `disparity` must be among them
     environment : variables to set for the player and the recorder, such as a DDS profile
     rate : 1 is the bag's own speed
     on_progress : called with the number of pairs played
@@ -130,15 +162,15 @@ def run_live(
     StereoDpError
         The node ended, or does not publish or subscribe; a bag cannot be read or written.
     """
-    outputs = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
+    recorded = {f"{namespace}/{name}": msgtype for name, msgtype in outputs.items()}
     run = Run()
     with (
         _Child(
-            "record", environment, recorded_path, {**outputs, _DIAGNOSTICS_TOPIC: DIAGNOSTICS}, domain_id
+            "record", environment, recorded_path, {**recorded, _DIAGNOSTICS_TOPIC: DIAGNOSTICS}, domain_id
         ) as recorder,
-        _Child("play", environment, bag_path, topics, rate, domain_id) as player,
+        _Child("play", environment, source, topics, rate, domain_id) as player,
     ):
-        _wait_ready(recorder, node, f"does not publish {', '.join(outputs)}")
+        _wait_ready(recorder, node, f"does not publish {', '.join(recorded)}")
         _wait_ready(player, node, f"does not subscribe to {', '.join(topics.inputs)}")
         player.pipe.send("start")
         _watch(run, player, recorder, node, on_progress)
@@ -237,11 +269,11 @@ def _take(run: Run, kind: str, value: Any) -> None:
     if kind == "diagnostics":
         run.diagnostics = value
     elif kind == "received":
-        _, stamp, received_ns = value
-        if stamp in run.received_ns:
-            run.repeated += 1
-        else:
-            run.received_ns[stamp] = received_ns
+        msgtype, stamp, received_ns = value
+        run.completed_ns[stamp] = received_ns
+        if msgtype == DISPARITY:
+            run.repeated += stamp in run.received_ns
+            run.received_ns.setdefault(stamp, received_ns)
 
 
 def _is_settled(run: Run) -> bool:
