@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from stereo_dp_ros.cli.accuracy_options import accuracy_from, add_accuracy_options
 from stereo_dp_ros.cli.options import add_model_options, estimator_from, positive_float
 from stereo_dp_ros.cli.reporting import (
     frame_progress,
@@ -18,6 +19,7 @@ from stereo_dp_ros.cli.reporting import (
     ros_environment,
 )
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.accuracy import Accuracy
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics, find_stereo_topics
 from stereo_dp_ros.replay.counts import count_pairs
 from stereo_dp_ros.replay.offline import count_offline
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--left", help="topic of the left images, where the bag has several pairs")
     parser.add_argument("--rectified", action="store_true", help="the images are, though their topic does not say so")
     add_model_options(parser)
+    add_accuracy_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,10 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         topics=topics,
         namespace=_NAMESPACE,
     )
-    with frame_progress(2 * images) as progress:
-        bag = (
-            _live(session, arguments, progress) if arguments.mode == "live" else _offline(session, arguments, progress)
-        )
+    with accuracy_from(arguments, session.path, topics) as accuracy, frame_progress(2 * images) as progress:
+        run_bag = _live if arguments.mode == "live" else _offline
+        bag = run_bag(session, arguments, progress, accuracy)
     report = Report(
         title=f"stereo_dp_ros: {arguments.mode} replay of {arguments.bag.name}",
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -94,14 +96,14 @@ def _topics(source: BagReader, arguments: argparse.Namespace) -> StereoTopics:
     return replace(chosen, rectified=True) if arguments.rectified else chosen
 
 
-def _offline(session: Session, arguments: argparse.Namespace, progress: Progress) -> BagReport:
+def _offline(session: Session, arguments: argparse.Namespace, progress: Progress, accuracy: Accuracy) -> BagReport:
     run = session.infer(estimator_from(arguments), progress)
     with BagReader(session.path) as source:
         count = count_offline(run, source, session.topics)
-    return session.score(run, count, progress)
+    return session.score(run, count, progress, accuracy)
 
 
-def _live(session: Session, arguments: argparse.Namespace, progress: Progress) -> BagReport:
+def _live(session: Session, arguments: argparse.Namespace, progress: Progress, accuracy: Accuracy) -> BagReport:
     require_modules("rclpy")
     width, height = arguments.inference_size or (0, 0)
     parameters = {
@@ -114,4 +116,4 @@ def _live(session: Session, arguments: argparse.Namespace, progress: Progress) -
     }
     log_folder = session.recorded_path.parent / "log"
     run = session.play(log_folder, parameters, ros_domain_id(), ros_environment(), progress, rate=arguments.rate)
-    return session.score(run, count_pairs(run), progress)
+    return session.score(run, count_pairs(run), progress, accuracy)

@@ -20,7 +20,15 @@ from stereo_dp_ros.core.sparsification import confidence_metrics
 from stereo_dp_ros.replay.measures import Frame
 from stereo_dp_ros.replay.proxies import Proxies
 
-__all__ = ["COMPARED_NAMES", "Comparison", "Difference", "MethodComparison", "ReportComparison", "paired_differences"]
+__all__ = [
+    "COMPARED_NAMES",
+    "Comparison",
+    "Difference",
+    "MethodComparison",
+    "ReportComparison",
+    "is_report",
+    "paired_differences",
+]
 
 Matcher = Callable[[NDArray[np.uint8], NDArray[np.uint8]], DisparityMap]
 Figures = Mapping[str, float]
@@ -163,6 +171,15 @@ class ReportComparison:
     def against(self, ours: Mapping[int, Figures]) -> dict[str, Any]:
         """See `Comparison`."""
         return _as_json(self._label, paired_differences(ours, self._theirs))
+
+
+def is_report(path: Path) -> bool:
+    """Whether a JSON file is a report rather than something else, such as a model's manifest."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # neither: to read it as a report tells what is wrong
+    return isinstance(content, dict) and "bags" in content
 
 
 def _as_json(label: str, differences: Iterable[Difference]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class LidarTruth:
     Raises
     ------
     DataError
-        The topic is missing or of another type, its stamps never match, or there are no static transforms.
+        The topic is missing or of another type, its stamps never match, or no static transforms lead to the camera.
     """
 
     def __init__(self, path: Path, topic: str, left_topic: str, tolerance_ns: int = _NEAR_NS) -> None:
@@ -74,6 +74,7 @@ class LidarTruth:
             self._transforms: StaticTransforms = read_static_transforms(bag)
         self._clouds = MatchedMessages(path, topic, left_topic, tolerance_ns)
         self._to_camera: dict[str, Transform] = {}
+        self._transform_from(self._clouds.frame_id)
         self.description = f"LiDAR of {topic}"
 
     def disparity_px(self, stamp_ns: int, calibration: StereoCalibration) -> NDArray[np.float32] | None:
@@ -81,17 +82,20 @@ class LidarTruth:
         cloud = self._clouds.find(stamp_ns)
         if cloud is None:
             return None
-        frame = str(cloud.header.frame_id)
-        if frame not in self._to_camera:
-            self._to_camera[frame] = self._transforms.between(self._clouds.left_frame_id, frame)
+        to_camera = self._transform_from(str(cloud.header.frame_id))
         try:
             points = cloud_points(cloud).reshape(-1, 3)
         except DataError as error:
             raise DataError(f"{self._path}: {self._topic} at {stamp_ns}: {error}") from error
         returned = points[(points != 0).any(axis=1)]  # (0, 0, 0) is how drivers write that nothing came back
-        truth_px = project_points(self._to_camera[frame].apply(returned), calibration)
+        truth_px = project_points(to_camera.apply(returned), calibration)
         return truth_px if np.isfinite(truth_px).any() else None
 
     def close(self) -> None:
         """Close the bag."""
         self._clouds.close()
+
+    def _transform_from(self, frame: str) -> Transform:
+        if frame not in self._to_camera:
+            self._to_camera[frame] = self._transforms.between(self._clouds.left_frame_id, frame)
+        return self._to_camera[frame]

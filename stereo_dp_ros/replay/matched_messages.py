@@ -28,7 +28,7 @@ class MatchedMessages:
 
     Attributes
     ----------
-    left_frame_id : of the first left image
+    frame_id, left_frame_id : of the first message, and of the first left image
 
     Raises
     ------
@@ -39,11 +39,12 @@ class MatchedMessages:
     def __init__(self, path: Path, topic: str, left_topic: str, tolerance_ns: int) -> None:
         self._topic = topic
         self._places: dict[int, int] = {}  # stamp → place in the bag
-        self.left_frame_id = ""
+        self.frame_id, self.left_frame_id = "", ""
         images: list[int] = []
         with BagReader(path) as bag:
             for found, _, message in bag.messages([topic, left_topic]):
                 if found == topic:
+                    self.frame_id = self.frame_id or str(message.header.frame_id)
                     self._places.setdefault(stamp_ns(message), len(self._places))
                 else:
                     self.left_frame_id = self.left_frame_id or str(message.header.frame_id)

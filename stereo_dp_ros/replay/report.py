@@ -24,6 +24,7 @@ class BagReport:
     """One bag that was played: what was measured and found.
 
     `bad_2_limit_percent` is what bad-2.0 must stay under for the disparity to be that of the scene; None asks nothing.
+    `results` are further figures, as `Accuracy.results`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class BagReport:
     latency: Latency | None
     evaluation: Evaluation
     bad_2_limit_percent: float | None = None
+    results: dict[str, Any] = field(default_factory=dict)
 
     @property
     def checks(self) -> list[Check]:
@@ -80,7 +82,6 @@ class BagReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The bag's part of report.json."""
-        latency_ms = self.latency_ms_by_stamp()
         calibration = self.evaluation.calibration
         return {
             "name": self.name,
@@ -114,17 +115,24 @@ class BagReport:
                 "peak_memory_mb": self.run.memory_mb,
             },
             "checks": [vars(check) for check in self.checks],
-            "frames": [
-                {
-                    "stamp_ns": frame.stamp_ns,
-                    "latency_ms": latency_ms.get(frame.stamp_ns),
-                    "density": frame.density,
-                    "mean_confidence": frame.mean_confidence,
-                    **(frame.metrics or {}),
-                }
-                for frame in self.evaluation.frames
-            ],
+            **self.results,
+            "frames": self.frame_rows(),
         }
+
+    def frame_rows(self) -> list[dict[str, Any]]:
+        """Every figure of each frame, in order of stamps."""
+        latency_ms = self.latency_ms_by_stamp()
+        return [
+            {
+                "stamp_ns": frame.stamp_ns,
+                "latency_ms": latency_ms.get(frame.stamp_ns),
+                "density": frame.density,
+                "mean_confidence": frame.mean_confidence,
+                **(frame.metrics or {}),
+                **frame.figures,
+            }
+            for frame in self.evaluation.frames
+        ]
 
 
 @dataclass(frozen=True)

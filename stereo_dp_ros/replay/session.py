@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.accuracy import Accuracy
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.counts import PairCount, latency
 from stereo_dp_ros.replay.evaluation import evaluate
@@ -18,6 +19,7 @@ from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
 from stereo_dp_ros.replay.offline import Estimator, run_offline
 from stereo_dp_ros.replay.report import BagReport
 from stereo_dp_ros.replay.runs import Run
+from stereo_dp_ros.replay.truth_topics import TopicTruth
 
 __all__ = ["Progress", "Session"]
 
@@ -106,8 +108,16 @@ class Session:
                 on_pair=lambda: progress(stage, 1),
             )
 
-    def score(self, run: Run, count: PairCount, progress: Progress) -> BagReport:
-        """Score what was recorded; errors as `evaluate`."""
+    def score(self, run: Run, count: PairCount, progress: Progress, accuracy: Accuracy | None = None) -> BagReport:
+        """Score what was recorded; errors as `evaluate`.
+
+        Parameters
+        ----------
+        accuracy : what to hold it against; None takes the bag's own ground truth, if it has any
+        """
+        if accuracy is None:
+            with Accuracy(self._ground_truth()) as accuracy:
+                return self.score(run, count, progress, accuracy)
         stage = f"scoring {self.name}"
         progress(stage)
         with BagReader(self.path) as source, BagReader(self.recorded_path) as recorded:
@@ -118,10 +128,12 @@ class Session:
                 self.namespace,
                 samples=self.pictured,
                 on_frame=lambda: progress(stage, 1),
+                truth=accuracy.truth,
+                observers=accuracy.observers,
             )
             rate_hz = _rate_hz(source, self.topics.left_image)
         progress(stage, count.played - len(evaluation.frames))  # those that were not answered
-        return BagReport(
+        report = BagReport(
             name=self.name,
             title=self.title,
             description=self.description,
@@ -134,6 +146,11 @@ class Session:
             evaluation=evaluation,
             bad_2_limit_percent=self.bad_2_limit_percent,
         )
+        return replace(report, results=accuracy.results({row["stamp_ns"]: row for row in report.frame_rows()}))
+
+    def _ground_truth(self) -> TopicTruth | None:
+        topic = self.topics.ground_truth
+        return None if topic is None else TopicTruth(self.path, topic, self.topics.left_image)
 
     def _remappings(self) -> dict[str, str]:
         """From the node's names to the bag's, where they differ."""
