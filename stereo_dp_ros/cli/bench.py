@@ -1,4 +1,4 @@
-"""`stereo-dp bench`: time the models beside OpenCV's matchers, in one run."""
+"""`stereo-dp bench`: time the models beside OpenCV's matchers, or the node beside its model, in one run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from stereo_dp_ros.backends import load_estimator, usable_choices
-from stereo_dp_ros.cli.options import positive_int, size
+from stereo_dp_ros.cli import bench_node
+from stereo_dp_ros.cli.options import positive_float, positive_int, size
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import list_models
 from stereo_dp_ros.core.timing import interleaved_ms, textured_pair
@@ -45,10 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=positive_int, default=15, help="counted ones (default: %(default)s)")
     parser.add_argument("--threads", type=positive_int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--node", action="store_true", help="time the node over DDS beside the estimator alone (needs rclpy)"
+    )
+    parser.add_argument(
+        "--seconds", type=positive_float, default=20.0, help="of each trial with --node (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.node:
+        return bench_node.run(arguments)
     cv2.setNumThreads(arguments.threads)
     left, right = textured_pair(arguments.size)
     entries = _opencv_entries(left, right)
