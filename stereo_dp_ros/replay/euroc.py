@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.errors import CalibrationError
-from stereo_dp_ros.replay.messages import CameraParameters
+from stereo_dp_ros.core.rectification import CameraParameters
 
 __all__ = ["euroc_cameras"]
 

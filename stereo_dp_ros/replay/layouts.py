@@ -13,8 +13,9 @@ from stereo_dp_ros.core.calib_file import read_calib_file
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.images import read_image
+from stereo_dp_ros.core.rectification import CameraParameters
 from stereo_dp_ros.replay.euroc import euroc_cameras
-from stereo_dp_ros.replay.messages import CameraParameters, rectified_cameras
+from stereo_dp_ros.replay.messages import rectified_cameras
 
 __all__ = ["LAYOUTS", "LayoutOptions", "PairFiles", "StereoSequence", "read_layout"]
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.images import read_disparity, read_image
+from stereo_dp_ros.core.rectification import CameraParameters
 from stereo_dp_ros.replay.bag import BagWriter
 from stereo_dp_ros.replay.layouts import StereoSequence
-from stereo_dp_ros.replay.messages import CameraParameters, camera_info_message, disparity_message, image_message
+from stereo_dp_ros.replay.messages import camera_info_message, disparity_message, image_message
 
 __all__ = ["make_bag"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from rosbags.typesys.store import Typestore
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.rectification import CameraParameters
 
 __all__ = [
     "CAMERA_INFO",
@@ -22,7 +23,6 @@ __all__ = [
     "DISPARITY",
     "FLOAT32_POINT_FIELD",
     "IMAGE",
-    "CameraParameters",
     "as_ros2",
     "camera_info_message",
     "cloud_message",
@@ -93,19 +93,6 @@ def image_message(pixels: NDArray[Any], encoding: str, stamp: int, frame_id: str
         step=data.size // height,
         data=data,
     )
-
-
-@dataclass(frozen=True)
-class CameraParameters:
-    """What a CameraInfo says of one camera: K (3, 3), distortion D, rotation R (3, 3), projection P (3, 4)."""
-
-    width_px: int
-    height_px: int
-    k: NDArray[np.float64]
-    d: NDArray[np.float64]
-    r: NDArray[np.float64]
-    p: NDArray[np.float64]
-    distortion_model: str = "plumb_bob"
 
 
 def rectified_cameras(calibration: StereoCalibration) -> tuple[CameraParameters, CameraParameters]:

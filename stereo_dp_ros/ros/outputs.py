@@ -20,12 +20,12 @@ from stereo_msgs.msg import DisparityImage
 from stereo_dp_ros.core.disparity import DisparityMap
 from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth
 from stereo_dp_ros.core.images import colorize_disparity
+from stereo_dp_ros.core.rectification import RectifiedWindow
 from stereo_dp_ros.ros.camera import CameraPair
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import depth_message, disparity_message, image_message
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.qos import output_profile
-from stereo_dp_ros.ros.rectification import RectifiedWindow
 
 __all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult"]
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.disparity import DisparityMap
 from stereo_dp_ros.core.errors import CalibrationError, ImageError
+from stereo_dp_ros.core.rectification import RectifiedWindow
 from stereo_dp_ros.ros.camera import CameraInfos, CameraPair, MissingCameraInfoError
 from stereo_dp_ros.ros.conversions import ImageDecoder
 from stereo_dp_ros.ros.outputs import Outputs, StereoResult
 from stereo_dp_ros.ros.parameters import NodeParameters
-from stereo_dp_ros.ros.rectification import Rectification, RectifiedWindow
+from stereo_dp_ros.ros.rectification import Rectification
 from stereo_dp_ros.ros.synchronizer import ImagePair
 
 __all__ = ["DroppedPairError", "Estimator", "Pipeline", "ProcessedPair"]

@@ -15,7 +15,7 @@ from stereo_dp_ros.core.disparity import DisparityMap
 from stereo_dp_ros.core.errors import CalibrationError
 from stereo_dp_ros.ros.camera import CameraInfos, CameraPair
 from stereo_dp_ros.ros.conversions import image_message
-from stereo_dp_ros.ros.rectification import Rectification, largest_rectangle
+from stereo_dp_ros.ros.rectification import Rectification
 
 LEFT, RIGHT = "/left/camera_info", "/right/camera_info"
 
@@ -138,25 +138,6 @@ def test_what_cannot_be_rectified(changes: dict[str, Any], line: str) -> None:
             rectify(left, right, cameras_of(scene, **changes))
         assert str(caught.value).startswith(line)
     rectify(left, right, cameras_of(scene))
-
-
-@pytest.mark.parametrize(
-    ("holes", "expected"),
-    [
-        ([], (0, 0, 40, 32)),
-        ([(slice(0, 3), slice(None))], (0, 4, 40, 28)),
-        ([(slice(None), slice(37, 40))], (0, 0, 36, 32)),
-        ([(5, 6), (30, 38)], (8, 0, 32, 28)),
-        ([(slice(None), slice(None))], (0, 0, 0, 0)),
-    ],
-)
-def test_largest_rectangle(holes: list[Any], expected: tuple[int, int, int, int]) -> None:
-    mask = np.ones((32, 40), bool)
-    for hole in holes:
-        mask[hole] = False
-    x, y, width, height = largest_rectangle(mask)
-    assert (x, y, width, height) == expected
-    assert mask[y : y + height, x : x + width].all()
 
 
 def test_raw_images_through_the_node(rig: Rig) -> None:
