@@ -11,7 +11,7 @@ import torch
 
 from training.errors import TrainingError
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["differences", "load_checkpoint", "save_checkpoint"]
 
 KEYS = {
     "description",
@@ -56,16 +56,17 @@ def load_checkpoint(path: Path, description: dict[str, Any] | None = None) -> di
     if set(state) != KEYS:
         raise TrainingError(f"{path}: has the keys {sorted(state)}; expected {sorted(KEYS)}")
     if description is not None and state["description"] != description:
-        raise TrainingError(f"{path}: of another network: {'; '.join(_differences(state['description'], description))}")
+        raise TrainingError(f"{path}: of another network: {'; '.join(differences(state['description'], description))}")
     return state
 
 
-def _differences(found: dict[str, Any], expected: dict[str, Any], where: str = "") -> list[str]:
+def differences(found: dict[str, Any], expected: dict[str, Any], where: str = "") -> list[str]:
+    """Fields in which two nested mappings differ, one text each."""
     lines: list[str] = []
     for key in sorted({*found, *expected}):
         a, b = found.get(key), expected.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            lines += _differences(a, b, f"{where}{key}.")
+            lines += differences(a, b, f"{where}{key}.")
         elif a != b:
             lines.append(f"{where}{key} is {a!r}, expected {b!r}")
     return lines

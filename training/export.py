@@ -108,7 +108,7 @@ def onnx_difference_px(network: StereoNetwork, path: Path, height_px: int = 192,
 
 def count_macs(network: StereoNetwork, width_px: int = 640, height_px: int = 480) -> int:
     """Multiply-accumulates of convolutions and matrix products for one pair."""
-    image = torch.zeros(1, 3, height_px, width_px)
+    image = torch.zeros(1, 3, height_px, width_px, device=next(network.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network.eval()(image, image)
     return counter.get_total_flops() // 2

@@ -119,9 +119,9 @@ class Trainer:
                 if (self.sample // self.config.optim.batch_size) % LOG_EVERY_STEPS == 0:
                     self._log(writer, terms)
                     progress.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in terms.items()), refresh=False)
-                if should_stop():
+                if self._any(should_stop()):
                     break
-                if time.monotonic() - saved_at > 60.0 * every_minutes:
+                if self._any(time.monotonic() - saved_at > 60.0 * every_minutes):
                     self.save()
                     self._call(on_checkpoint)
                     saved_at = time.monotonic()
@@ -201,6 +201,13 @@ class Trainer:
                 f"{', '.join(bad)} not finite at sample {self.sample} (scenes {batch['index'].tolist()});"
                 " stopped before the step"
             )
+
+    def _any(self, here: bool) -> bool:
+        """Whether it is so in any of the processes: all must leave the loop after the same step."""
+        if self.fabric.world_size == 1:
+            return here
+        count = torch.tensor(float(here), device=self.fabric.device)
+        return float(cast(Tensor, self.fabric.all_reduce(count, reduce_op="sum"))) > 0
 
     def _call(self, on_checkpoint: Callable[[Trainer], None]) -> None:
         if self.fabric.is_global_zero:

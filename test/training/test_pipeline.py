@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning_fabric import Fabric
+
+from stereo_dp_ros.core.models import load_model
+from stereo_dp_ros.networks import load_network
+from training import pipeline
+from training.errors import TrainingError
+from training.pipeline import Pipeline, load_pipeline_config, rehearsal
+from training.report import teacher_verdict
+
+CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
+STAGES = [
+    "teacher",
+    "ground_truth",
+    "distilled",
+    *(f"pruned_{k}" for k in range(1, 6)),
+    "scratch",
+    "export",
+    "evaluate",
+]
+
+
+class StopAfter:
+    """True from the n-th question on, until asked again in another slice."""
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def cpu() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1, precision="32-true")
+
+
+def weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / stage / "run0" / "last.pt", weights_only=True)
+    return dict(state["ema"])
+
+
+def test_smoke_runs_from_teacher_to_exported_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = torch.get_num_threads()
+    arguments = [
+        "--config",
+        str(CONFIGS / "smoke.yaml"),
+        "--out",
+        str(tmp_path),
+        "--threads",
+        "1",
+        "--accelerator",
+        "cpu",
+    ]
+    try:
+        assert pipeline.main(arguments) == 0
+    finally:
+        torch.set_num_threads(before)
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert list(record["stages"]) == STAGES
+    sizes = [record["stages"][name]["parameters"] for name in STAGES[2:8]]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 6
+    assert record["stages"]["scratch"]["parameters"] == sizes[-1]
+    assert record["stages"]["scratch"]["samples"] == 4 + 5 * 2
+    model = load_model(tmp_path / "model" / "smoke.json")
+    assert model.manifest.parameters == sizes[-1]
+    rebuilt = load_network(model.manifest.network, tmp_path / "model" / "smoke.safetensors")
+    for name, value in weights(tmp_path, "pruned_5").items():
+        assert torch.equal(value, rebuilt.state_dict()[name]), name
+    assert "Distillation results do not count" in (tmp_path / "report.md").read_text()
+    assert "| pruned_5 | 2 |" in capsys.readouterr().out
+
+
+def test_slices_leave_the_weights_of_an_uninterrupted_run(tmp_path: Path) -> None:
+    values = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    values |= {"baseline": False, "scratch": False, "prune": {"steps": 1, "fraction": 0.3}}
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(values))
+    config = load_pipeline_config(tmp_path / "short.yaml")
+    # Every stage up to the export, which another test looks at.
+    for out, questions in (("whole", 1000), ("parts", 2)):
+        for _ in range(20):
+            part = Pipeline(config, tmp_path / out, cpu(), StopAfter(questions))
+            part.stages = lambda part=part: dict(list(Pipeline.stages(part).items())[:3])  # type: ignore[method-assign]
+            if part.run():
+                break
+        else:
+            raise AssertionError("did not end")
+    for stage in ("teacher", "distilled", "pruned_1"):
+        parts = weights(tmp_path / "parts", stage)
+        for name, value in weights(tmp_path / "whole", stage).items():
+            assert torch.equal(value, parts[name]), f"{stage} {name}"
+
+
+def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    config = load_pipeline_config(CONFIGS / "smoke.yaml")
+    first = Pipeline(config, tmp_path, cpu(), lambda: True)
+    (tmp_path / "record.json").write_text(json.dumps(first.record))
+    with pytest.raises(TrainingError, match="begun with another config: seed is 0, expected 4"):
+        Pipeline(dataclasses.replace(config, seed=4), tmp_path, cpu(), lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"distill": {}}, "unknown config fields: distill"),
+        ({"loss": {"temprature_start": 1.0}}, "unknown config fields: loss.temprature_start"),
+        ({"distil": [{"data": "procedural", "sample": 4}]}, r"unknown config fields: distil\[0\]\.sample"),
+        ({"teacher": {"runs": []}}, "teacher has neither file nor network"),
+        ({"student": {"type": "psmnet"}}, "student.type is 'psmnet'; expected one that can be pruned"),
+    ],
+)
+def test_typos_in_a_config_are_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    values = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    path = tmp_path / "typo.yaml"
+    path.write_text(yaml.safe_dump({**values, **change}))
+    with pytest.raises(TrainingError, match=rf"typo\.yaml: .*{said}"):
+        load_pipeline_config(path)
+
+
+def test_a_source_that_is_not_there_ends_the_command_before_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = yaml.safe_load((CONFIGS / "sceneflow_kitti.yaml").read_text())
+    values["data"]["sceneflow"]["root"] = str(tmp_path / "nowhere")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    assert pipeline.main(["--config", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("training.pipeline: ") and "nowhere: no such folder, expected ROOT/FlyingThings3D" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["procedural", "sceneflow_kitti"])
+def test_the_configs_that_are_too_long_for_a_test_can_be_read(name: str) -> None:
+    config = rehearsal(load_pipeline_config(CONFIGS / f"{name}.yaml"), 20)
+    assert {r.samples // r.optim.batch_size for runs in config.runs().values() for r in runs} == {20}
+
+
+def test_distillation_counts_once_the_teacher_is_a_tenth_better_everywhere() -> None:
+    def stages(teacher: float, real: float) -> dict[str, Any]:
+        return {
+            "teacher": {"metrics": {"procedural": {"epe": teacher}, "middlebury_q": {"epe": real}}},
+            "ground_truth": {"metrics": {"procedural": {"epe": 2.0}, "middlebury_q": {"epe": 3.0}}},
+        }
+
+    assert teacher_verdict(stages(1.79, 2.69))[0] is True
+    assert teacher_verdict(stages(1.79, 2.75))[0] is False
+    counts, line = teacher_verdict(stages(1.81, 2.0))
+    assert counts is False and "procedural 1.810 px against 2.000 px (+9.5 %)" in line
+    assert teacher_verdict({})[0] is False

@@ -1,0 +1,337 @@
+"""Teacher, distillation, five times prune and fine-tune, export, evaluation, in one resumable command.
+
+`python -m training.pipeline --config training/configs/NAME.yaml [--out runs/NAME] [--max-minutes M]`
+
+`record.json` in the folder says which stages are done and what came out of each; called again, the command goes on
+after the last of them, inside it at the checkpoint. `--rehearse 20` runs every stage for 20 steps in a folder of its
+own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from lightning_fabric import Fabric
+
+from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
+from training.checkpoint import differences
+from training.config import DataConfig, LossConfig, parse_config
+from training.distill import DistillConfig
+from training.errors import TrainingError
+from training.evaluate import network_from_checkpoint
+from training.export import export_model
+from training.prune import PORTS, PruneConfig, prune_step
+from training.report import report, teacher_verdict
+from training.stages import RunConfig, ValidationConfig, Workshop, require_sources
+from training.teacher import EstimatorTeacher, Teacher, open_teacher
+from training.train import StopRequest
+
+__all__ = ["Pipeline", "PipelineConfig", "load_pipeline_config", "main"]
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """A teacher to train (`network`, `runs`, `loss`), or the path of a finished one (see `open_teacher`)."""
+
+    file: str = ""
+    network: dict[str, Any] = field(default_factory=dict)
+    runs: list[RunConfig] = field(default_factory=list)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """A compression from teacher to exported model.
+
+    Attributes
+    ----------
+    name
+        Of the exported model.
+    student
+        Description of the network that is distilled, then pruned.
+    data
+        Sources of samples by name.
+    distil, finetune
+        Runs of the distillation, and of the fine-tuning after each pruning step.
+    baseline
+        Also train the student on ground truth alone with the same runs: what the teacher must beat.
+    scratch
+        Also train the final pruned architecture from scratch, with as many samples as it saw in all.
+    """
+
+    name: str
+    student: dict[str, Any]
+    data: dict[str, DataConfig]
+    teacher: TeacherConfig
+    distil: list[RunConfig]
+    finetune: list[RunConfig]
+    validation: ValidationConfig
+    loss: DistillConfig = field(default_factory=DistillConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    baseline: bool = True
+    scratch: bool = True
+    seed: int = 0
+    precision: str = "bf16-mixed"
+    cache_gib: float = 0.0
+
+    def __post_init__(self) -> None:
+        if bool(self.teacher.file) == bool(self.teacher.network):
+            raise TrainingError("teacher has neither file nor network, or both; expected one of them")
+        kind = self.student.get("type")
+        if kind not in PORTS:
+            raise TrainingError(f"student.type is {kind!r}; expected one that can be pruned: {', '.join(PORTS)}")
+
+    def runs(self) -> dict[str, list[RunConfig]]:
+        """The lists of runs by their place in the config."""
+        return {"teacher.runs": self.teacher.runs, "distil": self.distil, "finetune": self.finetune}
+
+
+def load_pipeline_config(path: Path) -> PipelineConfig:
+    """Read a YAML file; a TrainingError names the file and the field."""
+    try:
+        config: PipelineConfig = parse_config(PipelineConfig, yaml.safe_load(path.read_text()))
+    except (StereoDpError, OSError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: {error}") from error
+    return config
+
+
+def rehearsal(config: PipelineConfig, steps: int) -> PipelineConfig:
+    """The same pipeline with `steps` steps in every run and two validation scenes."""
+
+    def short(runs: list[RunConfig]) -> list[RunConfig]:
+        return [
+            dataclasses.replace(
+                run,
+                samples=steps * run.optim.batch_size,
+                optim=dataclasses.replace(run.optim, decay_samples=0),
+            )
+            for run in runs
+        ]
+
+    return dataclasses.replace(
+        config,
+        teacher=dataclasses.replace(config.teacher, runs=short(config.teacher.runs)),
+        distil=short(config.distil),
+        finetune=short(config.finetune),
+        validation=dataclasses.replace(config.validation, scenes=2),
+    )
+
+
+class Pipeline:
+    """The stages in a folder.
+
+    Parameters
+    ----------
+    config
+        What to do; must be the one that the folder was begun with.
+    out
+        Folder of the record, the stages' checkpoints and the exported model.
+    fabric
+        Devices and processes.
+    should_stop
+        Asked after every step; once true, `run` returns False with everything saved.
+    """
+
+    def __init__(self, config: PipelineConfig, out: Path, fabric: Fabric, should_stop: Callable[[], bool]) -> None:
+        named = {f"{place}[{i}].data": r.data for place, runs in config.runs().items() for i, r in enumerate(runs)}
+        require_sources(config.data, {**named, "validation.data": config.validation.data})
+        self.config = config
+        self.out = out
+        self.fabric = fabric
+        self.should_stop = should_stop
+        self.workshop = Workshop(
+            out, config.data, config.validation, fabric, should_stop, config.precision, config.cache_gib
+        )
+        plain = json.loads(json.dumps(dataclasses.asdict(config)))
+        self.record: dict[str, Any] = {"name": config.name, "config": plain, "stages": {}}
+        if self.record_path.exists():
+            self.record = json.loads(self.record_path.read_text())
+            changed = differences(self.record["config"], plain)
+            if changed:
+                raise TrainingError(f"{self.record_path}: begun with another config: {'; '.join(changed)}")
+
+    @property
+    def record_path(self) -> Path:
+        """What the stages left: parameters, MACs, latency, metrics, samples, seconds."""
+        return self.out / "record.json"
+
+    def stages(self) -> dict[str, Callable[[], dict[str, Any] | None]]:
+        """Every stage by name, in order; each returns its entry of the record, or None if it was stopped."""
+        stages: dict[str, Callable[[], dict[str, Any] | None]] = {"teacher": self._teacher}
+        if self.config.baseline:
+            stages["ground_truth"] = self._baseline
+        stages["distilled"] = self._distil
+        for step in range(1, self.config.prune.steps + 1):
+            stages[f"pruned_{step}"] = lambda step=step: self._prune(step)
+        if self.config.scratch:
+            stages["scratch"] = self._scratch
+        stages["export"] = self._export
+        stages["evaluate"] = self._evaluate
+        return stages
+
+    def run(self) -> bool:
+        """Go on after the last finished stage; True once all are done."""
+        for name, stage in self.stages().items():
+            if name in self.record["stages"]:
+                continue
+            if self.should_stop():
+                return False
+            entry = stage()
+            if entry is None:
+                return False
+            self.record["stages"][name] = entry
+            if self.fabric.is_global_zero:
+                self._write(self.record_path, json.dumps(self.record, indent=1) + "\n")
+            self.fabric.barrier()
+        return True
+
+    def _teacher(self) -> dict[str, Any] | None:
+        teacher = self.config.teacher
+        if teacher.file:
+            opened = open_teacher(Path(teacher.file))
+            if isinstance(opened, EstimatorTeacher):
+                return {"file": teacher.file, "identity": opened.identity}
+            return {"file": teacher.file, **self._measured(Path(teacher.file))}
+        return self._fit("teacher", teacher.network, teacher.runs, teacher.loss)
+
+    def _baseline(self) -> dict[str, Any] | None:
+        loss = dataclasses.replace(self.config.loss, teacher=0.0, ground_truth=1.0)
+        return self._fit("ground_truth", self.config.student, self.config.distil, loss)
+
+    def _distil(self) -> dict[str, Any] | None:
+        return self._fit(
+            "distilled", self.config.student, self.config.distil, self.config.loss, teacher=self._open_teacher()
+        )
+
+    def _prune(self, step: int) -> dict[str, Any] | None:
+        name = f"pruned_{step}"
+        cut = self.out / name / "cut"
+        if not cut.with_suffix(".json").exists():
+            before = self._checkpoint("distilled" if step == 1 else f"pruned_{step - 1}")
+            network = network_from_checkpoint(before)[0]
+            prune_step(network, step, self.config.prune)
+            cut.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(network, cut.with_suffix(".safetensors"))
+            self._write(cut.with_suffix(".json"), json.dumps(describe_network(network)))
+        description = json.loads(cut.with_suffix(".json").read_text())
+        network = load_network(description, cut.with_suffix(".safetensors"))
+        seen = _samples(self.config.distil) + (step - 1) * _samples(self.config.finetune)
+        return self._fit(
+            name,
+            description,
+            self.config.finetune,
+            self.config.loss,
+            teacher=self._open_teacher(),
+            initial=network.state_dict(),
+            first_scene=seen,
+        )
+
+    def _scratch(self) -> dict[str, Any] | None:
+        description = describe_network(network_from_checkpoint(self._checkpoint(self._last()))[0])
+        runs = [*self.config.distil, *(self.config.finetune * self.config.prune.steps)]
+        return self._fit("scratch", description, runs, self.config.loss, teacher=self._open_teacher())
+
+    def _export(self) -> dict[str, Any] | None:
+        if not self.fabric.is_global_zero:
+            return {}
+        path = export_model(self._checkpoint(self._last()), self.config.name, self.out / "model", None)
+        return {"manifest": str(path.relative_to(self.out))}
+
+    def _evaluate(self) -> dict[str, Any] | None:
+        text = report(self.record)
+        if self.fabric.is_global_zero:
+            self._write(self.out / "report.md", text)
+            print(text)
+        beats, line = teacher_verdict(self.record["stages"])
+        return {"report": "report.md", "teacher_counts": beats, "teacher_line": line}
+
+    def _fit(
+        self,
+        name: str,
+        description: dict[str, Any],
+        runs: list[RunConfig],
+        loss: LossConfig | DistillConfig,
+        **rest: Any,
+    ) -> dict[str, Any] | None:
+        described = describe_network(build_network(description))
+        path = self.workshop.fit(name, described, runs, loss, seed=self.config.seed, **rest)
+        return None if path is None else {**self._measured(path), "samples": _samples(runs)}
+
+    def _measured(self, checkpoint: Path) -> dict[str, Any]:
+        network, state = network_from_checkpoint(checkpoint)
+        inside = checkpoint.is_relative_to(self.out)
+        return {
+            "checkpoint": str(checkpoint.relative_to(self.out) if inside else checkpoint),
+            "network": state["description"],
+            "samples": state["samples"],
+            "seconds": round(state["seconds"], 1),
+            "device": state["device"],
+            "commit": state["commit"],
+            **(self.workshop.measure(network) if self.fabric.is_global_zero else {}),
+        }
+
+    def _open_teacher(self) -> Teacher:
+        file = self.config.teacher.file
+        return open_teacher(Path(file) if file else self._checkpoint("teacher"), self.fabric.device)
+
+    def _last(self) -> str:
+        return f"pruned_{self.config.prune.steps}" if self.config.prune.steps else "distilled"
+
+    def _checkpoint(self, stage: str) -> Path:
+        return self.out / self.record["stages"][stage]["checkpoint"]
+
+    def _write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text)
+        os.replace(partial, path)
+
+
+def _samples(runs: list[RunConfig]) -> int:
+    return sum(run.samples for run in runs)
+
+
+def _arguments(values: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file of a pipeline")
+    parser.add_argument("--out", type=Path, help="folder (default: runs/NAME)")
+    parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")
+    parser.add_argument("--rehearse", type=int, metavar="STEPS", help="every run for so many steps, in OUT-rehearsal")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
+    parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (%(default)s)")
+    return parser.parse_args(values)
+
+
+def main(values: list[str] | None = None) -> int:
+    """Command line; 0 when done, 3 when stopped before the end, 2 and one line on stderr for bad input."""
+    arguments = _arguments(values)
+    torch.set_num_threads(arguments.threads)
+    try:
+        config = load_pipeline_config(arguments.config)
+        out = arguments.out or Path("runs") / config.name
+        if arguments.rehearse:
+            config, out = rehearsal(config, arguments.rehearse), out.with_name(f"{out.name}-rehearsal")
+        precision = cast(Any, config.precision)
+        fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
+        fabric.launch()
+        done = Pipeline(config, out, fabric, StopRequest(arguments.max_minutes)).run()
+    except StereoDpError as error:
+        print(f"training.pipeline: {error}", file=sys.stderr)
+        return 2
+    return 0 if done else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
