@@ -26,7 +26,7 @@ from stereo_dp_ros.replay.messages import DISPARITY, IMAGE
 from stereo_dp_ros.replay.repeated_pair import RepeatedPair
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
 
-__all__ = ["ALL_OUTPUTS", "Goal", "NodeTimer", "Trial", "goals", "node_trials"]
+__all__ = ["ALL_OUTPUTS", "Goal", "NodeTimer", "Trial", "goals", "node_trials", "trial_figures"]
 
 NAMESPACE = "/bench"
 ALL_OUTPUTS = {**OUTPUTS, "disparity/color": IMAGE}
@@ -136,7 +136,7 @@ class NodeTimer:
         rate_hz = trial.rate_hz or alone_hz * (trial.relative_rate or 1.0)
         run = self._play(trial, rate_hz)
         alone_ms = before_ms + self._time_alone(trial.size_px)
-        return _row(trial, rate_hz, run, alone_ms)
+        return trial_figures(trial, rate_hz, run, alone_ms)
 
     def _time_alone(self, size_px: tuple[int, int]) -> list[float]:
         """Wall time in ms of each inference, for a quarter of a trial."""
@@ -186,7 +186,7 @@ def _calibration(size_px: tuple[int, int]) -> StereoCalibration:
     )
 
 
-def _row(trial: Trial, rate_hz: float, run: Run, alone_ms: Sequence[float]) -> dict[str, Any]:
+def trial_figures(trial: Trial, rate_hz: float, run: Run, alone_ms: Sequence[float]) -> dict[str, Any]:
     """The trial's figures; those of times leave out the warm-up."""
     count = count_pairs(run)
     begin_ns = min(run.published_ns.values()) + int(_WARMUP_S * 1e9)
