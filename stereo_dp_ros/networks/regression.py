@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 __all__ = ["distribution_confidence", "local_expectation"]
 
@@ -25,13 +24,19 @@ def local_expectation(probability: Tensor, positions: Tensor, radius: float) -> 
     -------
     (N, 1, H, W)
     """
-    at_mode = (probability >= probability.amax(dim=1, keepdim=True)).to(probability.dtype)
+    with torch.no_grad():
+        # Nowhere empty, even if a runtime computes the two occurrences of the probability with different rounding.
+        below_mode = probability.amax(dim=1, keepdim=True) - probability
+        at_mode = torch.clamp(1.0 - 1e4 * below_mode, 0.0, 1.0)
     mode = (at_mode * positions).sum(dim=1, keepdim=True) / at_mode.sum(dim=1, keepdim=True)
     near = torch.clamp(radius + 1.0 - (positions - mode).abs(), 0.0, 1.0) * probability
     return (near * positions).sum(dim=1, keepdim=True) / near.sum(dim=1, keepdim=True)
 
 
 def distribution_confidence(probability: Tensor, positions: Tensor, estimate: Tensor) -> Tensor:
-    """Probability within two positions of the estimate, weighted by nearness: in 0…1, (N, 1, H, W)."""
-    near = functional.relu(1.0 - 0.5 * (positions - estimate).abs())
+    """Probability near the estimate, in 0…1, (N, 1, H, W): whole within half a position, nothing beyond 1½.
+
+    The flat middle makes it the same for one bin at the estimate as for the two around it.
+    """
+    near = torch.clamp(1.5 - (positions - estimate).abs(), 0.0, 1.0)
     return (probability * near).sum(dim=1, keepdim=True)

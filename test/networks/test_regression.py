@@ -30,7 +30,16 @@ def test_local_expectation_stays_at_the_mode(p: torch.Tensor, expected: float) -
     assert float(local_expectation(p, POSITIONS, 2.0)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_confidence_is_the_nearby_probability() -> None:
-    p = distribution(k2=0.5, k3=0.2, k8=0.3)
-    assert float(distribution_confidence(p, POSITIONS, torch.full((1, 1, 1, 1), 2.0))) == pytest.approx(0.5 + 0.1)
-    assert float(distribution_confidence(distribution(k4=1.0), POSITIONS, torch.full((1, 1, 1, 1), 4.0))) == 1.0
+@pytest.mark.parametrize(
+    ("p", "estimate", "expected"),
+    [
+        (distribution(k2=0.5, k3=0.2, k8=0.3), 2.0, 0.5 + 0.1),
+        (distribution(k2=0.5, k3=0.2, k8=0.3), 2.5, 0.7),
+        (distribution(k4=1.0), 4.0, 1.0),
+        (distribution(k3=0.5, k4=0.5), 3.5, 1.0),  # between two bins as sure as on one
+        (distribution(k3=0.75, k4=0.25), 3.25, 0.75 + 0.25 * 0.75),
+    ],
+)
+def test_confidence_is_the_nearby_probability(p: torch.Tensor, estimate: float, expected: float) -> None:
+    found = distribution_confidence(p, POSITIONS, torch.full((1, 1, 1, 1), estimate))
+    assert float(found) == pytest.approx(expected, abs=1e-6)
