@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.errors import DataError
 
-__all__ = ["CONFIDENCE_METRIC_NAMES", "confidence_metrics", "sparsification", "sparsification_curve"]
+__all__ = [
+    "CONFIDENCE_METRIC_NAMES",
+    "confidence_metrics",
+    "curve_metrics",
+    "sparsification",
+    "sparsification_curve",
+]
 
 CONFIDENCE_METRIC_NAMES = ("bad_2_at_80", "ause_bad_2")
 _STEPS = 20
@@ -79,5 +85,9 @@ def confidence_metrics(
         `bad_2_at_80`: bad-2.0 in percent once the least confident fifth is dropped. `ause_bad_2`: mean distance in
         percentage points of the curve from the oracle's, 0 at best.
     """
-    curve, oracle = sparsification(disparity_px, confidence, ground_truth_px)
+    return curve_metrics(*sparsification(disparity_px, confidence, ground_truth_px))
+
+
+def curve_metrics(curve: NDArray[np.float64], oracle: NDArray[np.float64]) -> dict[str, float]:
+    """`confidence_metrics` from the curves of `sparsification`."""
     return {"bad_2_at_80": float(curve[_STEPS // 5]), "ause_bad_2": float((curve - oracle).mean())}

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.geometry import depth_from_disparity
-from stereo_dp_ros.core.sparsification import sparsification
 from stereo_dp_ros.replay.measures import Frame, RunningMean
 
 __all__ = ["RANGE_EDGES_M", "ConfidenceError", "DepthError", "Sparsification"]
@@ -137,8 +136,8 @@ class Sparsification:
 
     def add(self, frame: Frame) -> Mapping[str, float]:
         """Take a frame; its own figures are with its metrics."""
-        if frame.ground_truth_px is not None and np.isfinite(frame.confidence).any():
-            curve, oracle = sparsification(frame.disparity_px, frame.confidence, frame.ground_truth_px)
+        if frame.sparsification is not None:
+            curve, oracle = frame.sparsification
             self._curve = self._curve or RunningMean(len(curve))
             self._oracle = self._oracle or RunningMean(len(oracle))
             self._curve.add(curve)

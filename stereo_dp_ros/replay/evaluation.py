@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
-from stereo_dp_ros.core.sparsification import confidence_metrics
+from stereo_dp_ros.core.sparsification import CONFIDENCE_METRIC_NAMES, curve_metrics
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.checks import check_camera_info, check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
@@ -46,7 +47,7 @@ _WAITING_FRAMES = 8  # outputs of one pair may be this many pairs apart in a rec
 class FrameScore:
     """One published disparity.
 
-    `metrics` as `disparity_metrics` and `confidence_metrics`, None without ground truth (NaN of a confidence that was
+    `metrics` as `disparity_metrics` and `curve_metrics`, None without ground truth (NaN of a confidence that was
     not published); `figures` are what observers had to say.
     """
 
@@ -220,7 +221,8 @@ def _score(frame: Frame, figures: dict[str, float]) -> FrameScore:
     metrics = None
     if frame.ground_truth_px is not None:
         metrics = disparity_metrics(frame.disparity_px, frame.ground_truth_px)
-        metrics |= confidence_metrics(frame.disparity_px, frame.confidence, frame.ground_truth_px)
+        curves = frame.sparsification
+        metrics |= dict.fromkeys(CONFIDENCE_METRIC_NAMES, math.nan) if curves is None else curve_metrics(*curves)
     density = 100.0 * float(np.isfinite(frame.disparity_px).mean())
     return FrameScore(frame.stamp_ns, metrics, density, float(frame.confidence.mean()), figures)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.sparsification import sparsification
 
 __all__ = ["Frame", "Measure", "Observer", "RunningMean"]
 
@@ -43,6 +44,13 @@ class Frame:
     def right(self) -> NDArray[np.uint8] | None:
         """The right image, as `left`."""
         return self._images[1]
+
+    @cached_property
+    def sparsification(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """See `sparsification` in core; None without ground truth or confidence."""
+        if self.ground_truth_px is None or np.isnan(self.confidence).any():
+            return None
+        return sparsification(self.disparity_px, self.confidence, self.ground_truth_px)
 
     @cached_property
     def _images(self) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:

@@ -66,10 +66,12 @@ def run_offline(
                 stamp = stamp_ns(left)
                 started_ns = time.monotonic_ns()
                 try:
-                    outputs = _outputs(left, right, infos, estimator)
+                    found, outputs = _outputs(left, right, infos, estimator)
                 except StereoDpError as error:
                     raise type(error)(f"{source.path}: pair of stamp {stamp}: {error}") from error
                 run.published_ns[stamp], run.received_ns[stamp] = started_ns, time.monotonic_ns()
+                if found.timing_ms:
+                    run.infer_ms[stamp] = sum(found.timing_ms.values())
                 for name, message in outputs.items():
                     bag.write(f"{namespace}/{name}", message, stamp)
                 on_pair()
@@ -125,8 +127,10 @@ def _pairs(source: BagReader, topics: StereoTopics) -> Iterator[tuple[Any, Any, 
             raise DataError(f"{source.path}: {len(early)} pairs came and no {missing}, expected camera_info")
 
 
-def _outputs(left: Any, right: Any, infos: tuple[Any, Any], estimator: Estimator) -> dict[str, Any]:
-    """The node's messages for a pair."""
+def _outputs(
+    left: Any, right: Any, infos: tuple[Any, Any], estimator: Estimator
+) -> tuple[DisparityMap, dict[str, Any]]:
+    """What is found in a pair, and the node's messages of it."""
     left_pixels, right_pixels = image_pixels(left), image_pixels(right)
     calibration = calibration_of(*infos)
     size = (left_pixels.shape[1], left_pixels.shape[0])
@@ -150,7 +154,7 @@ def _outputs(left: Any, right: Any, infos: tuple[Any, Any], estimator: Estimator
     depth_m = _depth_m(found, answered, calibration)
     confidence = np.where(answered, found.confidence, np.float32(0.0))
     points_m = points_from_depth(depth_m, calibration)
-    return {
+    return found, {
         "disparity": disparity,
         "depth/image_rect": image_message(depth_m, "32FC1", stamp, frame_id),
         "depth/camera_info": replace(infos[0], header=left.header),

@@ -126,6 +126,7 @@ class BagReport:
             {
                 "stamp_ns": frame.stamp_ns,
                 "latency_ms": latency_ms.get(frame.stamp_ns),
+                **_if_known("infer_ms", self.run.infer_ms.get(frame.stamp_ns)),
                 "density": frame.density,
                 "mean_confidence": frame.mean_confidence,
                 **(frame.metrics or {}),
@@ -193,6 +194,10 @@ def write_json(report: Report, path: Path) -> None:
         path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _if_known(name: str, value: float | None) -> dict[str, float]:
+    return {} if value is None else {name: value}
 
 
 def _without_nan(value: Any) -> Any:

@@ -28,6 +28,7 @@ class Run:
     published_ns : stamp of each pair → steady time just before its later image was published, or work on it began
     received_ns : stamp of each disparity → steady time at which the recorder had it, or its messages were made
     completed_ns : likewise, of the last of a pair's outputs that were recorded; live only
+    infer_ms : stamp of each disparity → time of the estimator alone; empty of a node, which does not tell
     repeated : disparities whose stamp had come before
     counts : recorded messages by topic
     diagnostics : the node's last values
@@ -39,6 +40,7 @@ class Run:
     published_ns: dict[int, int] = field(default_factory=dict)
     received_ns: dict[int, int] = field(default_factory=dict)
     completed_ns: dict[int, int] = field(default_factory=dict)
+    infer_ms: dict[int, float] = field(default_factory=dict)
     repeated: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
