@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.replay.accuracy_page import accuracy_section
 from stereo_dp_ros.replay.evaluation import Sample
 from stereo_dp_ros.replay.pictures import (
     ERROR_LIMIT_PX,
@@ -141,7 +142,7 @@ def _bag_section(bag: BagReport) -> str:
     return (
         f"<section><h2>{escape(bag.title)}</h2><p>{escape(bag.description)}<br>"
         f'<span class="soft">{escape(facts)}</span></p>'
-        f"{_tiles(bag)}{_cloud(bag)}{_frames(bag)}{_plots(bag)}{_checks(bag)}</section>"
+        f"{_tiles(bag)}{_cloud(bag)}{_frames(bag)}{_plots(bag)}{accuracy_section(bag.results)}{_checks(bag)}</section>"
     )
 
 

@@ -13,10 +13,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 28
 _STRETCHES = 150
 
 
-def line_plot(x: Sequence[float], y: Sequence[float], *, x_label: str, unit: str) -> str:
+def line_plot(
+    x: Sequence[float], y: Sequence[float], *, x_label: str, unit: str, reference: Sequence[float] = ()
+) -> str:
     """A curve through finite (x, y), from 0 up; each point tells its values when pointed at.
 
-    Of very many points each stretch keeps its lowest and its highest.
+    Of very many points each stretch keeps its lowest and its highest. `reference` is a second curve over x, dashed,
+    that lies nowhere above the first one's highest.
     """
     points = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(a) and math.isfinite(b)]
     if not points:
@@ -45,6 +48,9 @@ def line_plot(x: Sequence[float], y: Sequence[float], *, x_label: str, unit: str
     places = [at(a, b) for a, b in points]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
     parts.append(f'<polyline class="curve" points="{path}"/>')
+    if reference:
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in (at(a, b) for a, b in zip(x, reference, strict=True)))
+        parts.append(f'<polyline class="curve reference" points="{path}"/>')
     for (a, b), (px, py) in zip(points, places, strict=True):
         parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.2"><title>{a:.2f} {escape(x_label)}: ')
         parts.append(f"{b:.3g} {escape(unit)}</title></circle>")

@@ -1,0 +1,159 @@
+"""The part of the report's page about accuracy: errors by range and confidence, proxies, the comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from stereo_dp_ros.replay.plots import line_plot
+
+__all__ = ["accuracy_section"]
+
+_NONE = "–"
+# metric → its name, unit and digits
+_METRICS = {
+    "epe": ("EPE", "px", 3),
+    "bad_1": ("bad-1.0", "%", 2),
+    "bad_2": ("bad-2.0", "%", 2),
+    "bad_3": ("bad-3.0", "%", 2),
+    "d1_all": ("D1", "%", 2),
+    "bad_2_at_80": ("bad-2.0 of the surest 80 %", "%", 2),
+    "ause_bad_2": ("sparsification, distance from the oracle", "points", 2),
+    "density": ("density", "%", 2),
+    "photometric_error": ("photometric difference*", "levels of 255", 2),
+    "temporal_change_px": ("change where nothing moves*", "px", 3),
+    "plane_residual_px": ("distance from the dominant plane*", "px", 3),
+    "plane_share": ("pixels on the dominant plane*", "%", 1),
+    "row_offset_px": ("vertical offset of matching features*", "px", 2),
+    "confident": ("pixels with confidence of 0.5 or more*", "%", 1),
+    "infer_ms": ("time of the matcher", "ms", 1),
+    "latency_ms": ("time per pair, or latency", "ms", 1),
+}
+_PROXY_NOTE = (
+    "* A proxy: it needs no ground truth, and a wrong disparity can satisfy it too. The photometric difference is "
+    "between the left image and the right one moved by the disparity, exposure taken out; the change is measured "
+    "between frames of a camera that stands still; the distance is the root mean square within 1 px of the plane."
+)
+
+
+def accuracy_section(results: Mapping[str, Any]) -> str:
+    """Cards for what `Accuracy.results` holds; empty where there is nothing."""
+    cards = (
+        _by_range(results.get("depth_error"), results.get("ground_truth")),
+        _by_confidence(results.get("confidence_error"), results.get("sparsification")),
+        _proxies(results.get("proxies")),
+        _comparison(results.get("comparison")),
+    )
+    return "".join(cards)
+
+
+def _by_range(rows: Sequence[Mapping[str, Any]] | None, source: str | None) -> str:
+    if not rows:
+        return ""
+    columns = (
+        ("true depth", "m"),
+        ("pixels", ""),
+        ("answered", "%"),
+        ("|error|", "m"),
+        ("bias", "m"),
+        ("RMSE", "m"),
+        ("|error|", "% of depth"),
+        ("EPE", "px"),
+    )
+    body = [
+        (
+            _span(row["from_m"], row["to_m"]),
+            f"{row['pixels']:,}".replace(",", "\u202f"),
+            _figure(row["density"], 1),
+            _figure(row["mean_abs_m"], 3),
+            _figure(row["bias_m"], 3, sign=True),
+            _figure(row["rmse_m"], 3),
+            _figure(row["mean_relative"], 1),
+            _figure(row["epe"], 2),
+        )
+        for row in rows
+    ]
+    note = f"Ground truth: {source}. " if source else ""
+    return _card("Depth error by range", _table(columns, body), f"{note}Pixels of all frames together.")
+
+
+def _by_confidence(deciles: Sequence[Mapping[str, float]] | None, curves: Mapping[str, Any] | None) -> str:
+    if not deciles or not curves:
+        return ""
+    tenths = [10.0 * (index + 1) for index in range(len(deciles))]
+    bad_2 = [row["bad_2"] for row in deciles]
+    plots = (
+        ("bad-2.0 by confidence, %", line_plot(tenths, bad_2, x_label="th percentile", unit="%")),
+        (
+            "bad-2.0 of what is left, % (dashed: an oracle)",
+            line_plot(
+                curves["dropped"],
+                curves["bad_2"],
+                x_label="% of the pixels dropped",
+                unit="%",
+                reference=curves["bad_2_oracle"],
+            ),
+        ),
+    )
+    cards = "".join(f'<div class="card"><h3>{escape(name)}</h3>{plot}</div>' for name, plot in plots)
+    return f'<div class="plots">{cards}</div>'
+
+
+def _proxies(proxies: Mapping[str, float] | None) -> str:
+    if not proxies:
+        return ""
+    body = [(_name(name), _figure(value, _METRICS[name][2])) for name, value in proxies.items()]
+    return _card("Without ground truth", _table((("proxy", ""), ("mean over frames", "")), body), _PROXY_NOTE)
+
+
+def _comparison(comparison: Mapping[str, Any] | None) -> str:
+    if not comparison:
+        return ""
+    columns = (("metric", ""), ("this run", ""), (comparison["with"], ""), ("difference", "mean ± sd"), ("frames", ""))
+    body = []
+    for row in comparison["metrics"]:
+        digits = _METRICS[row["metric"]][2]
+        spread = _figure(row["sd"], digits)
+        difference = _figure(row["difference"], digits, sign=True)
+        body.append(
+            (
+                _name(row["metric"]),
+                _figure(row["ours"], digits),
+                _figure(row["theirs"], digits),
+                difference if spread == _NONE else f"{difference} ± {spread}",
+                str(row["frames"]),
+            )
+        )
+    note = "Mean over the frames that both have; the difference is taken frame by frame, sd is its spread over them."
+    return _card(f"Compared with {comparison['with']}", _table(columns, body), note)
+
+
+def _card(title: str, table: str, note: str) -> str:
+    return (
+        f'<div class="card accuracy"><h3>{escape(title)}</h3><div class="scroll">{table}</div>'
+        f'<p class="soft note">{escape(note)}</p></div>'
+    )
+
+
+def _table(columns: Iterable[tuple[str, str]], body: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}<small>{escape(unit) or '&nbsp;'}</small></th>" for name, unit in columns)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in body)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _name(metric: str) -> str:
+    name, unit, _ = _METRICS[metric]
+    return f"{name}, {unit}"
+
+
+def _span(from_m: float, to_m: float) -> str:
+    return f"{from_m:g} and more" if math.isinf(to_m) else f"{from_m:g}–{to_m:g}"
+
+
+def _figure(value: float, digits: int, *, sign: bool = False) -> str:
+    if not math.isfinite(value):
+        return _NONE
+    rounded = round(value, digits) + 0.0  # no minus before a zero
+    return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
