@@ -15,11 +15,12 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.messages import CAMERA_INFO, DISPARITY, IMAGE, as_ros2, typestore
+from stereo_dp_ros.replay.messages import CAMERA_INFO, COMPRESSED_IMAGE, DISPARITY, IMAGE, as_ros2, typestore
 
 __all__ = ["BagReader", "BagWriter", "StereoTopics", "find_stereo_topics"]
 
 _METADATA_VERSION: Literal[8] = 8  # 9 writes QoS in a form that older ROS 2 releases do not read
+_COMPRESSED_SUFFIX = "/compressed"
 _LEFT_RIGHT = (("left", "right"), ("cam0", "cam1"), ("infra1", "infra2"))
 
 
@@ -215,11 +216,16 @@ class StereoTopics:
         return self.left_info, self.right_info, self.left_image, self.right_image
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether the images are JPEG or PNG."""
+        return self.left_image.endswith(_COMPRESSED_SUFFIX)
+
+    @property
     def is_raw(self) -> bool:
         """Whether the images still have to be rectified."""
         if self.rectified is not None:
             return not self.rectified
-        return "rect" not in self.left_image.rpartition("/")[2]
+        return "rect" not in self.left_image.removesuffix(_COMPRESSED_SUFFIX).rpartition("/")[2]
 
     def without_ground_truth(self) -> StereoTopics:
         """The same pair, not to be scored."""
@@ -227,10 +233,10 @@ class StereoTopics:
 
 
 def find_stereo_topics(bag: BagReader) -> list[StereoTopics]:
-    """Every stereo pair of raw images in a bag, rectified ones first.
+    """Every stereo pair in a bag, rectified ones first, and images before compressed ones.
 
-    A pair is two Image topics whose names differ in left/right (cam0/cam1, infra1/infra2), each with a camera_info
-    beside it; ground truth is a DisparityImage topic with ``ground_truth`` in its name.
+    A pair is two Image or CompressedImage topics whose names differ in left/right (cam0/cam1, infra1/infra2), each with
+    a camera_info beside it; ground truth is a DisparityImage topic with ``ground_truth`` in its name.
 
     Raises
     ------
@@ -238,23 +244,28 @@ def find_stereo_topics(bag: BagReader) -> list[StereoTopics]:
         There is no pair; the message lists the topics.
     """
     images = sorted(
-        (topic for topic, kind in bag.topics.items() if kind == IMAGE), key=lambda topic: ("rect" not in topic, topic)
+        (topic for topic, kind in bag.topics.items() if kind in (IMAGE, COMPRESSED_IMAGE) and bag.counts[topic]),
+        key=lambda topic: ("rect" not in topic, bag.topics[topic] == COMPRESSED_IMAGE, topic),
     )
     truths = [t for t, kind in bag.topics.items() if kind == DISPARITY and "ground_truth" in t]
-    pairs = []
+    pairs, alone = [], []
     for left in images:
         right = _other_side(left, images)
         if right is None:
             continue
-        infos = [f"{image.rpartition('/')[0]}/camera_info" for image in (left, right)]
-        if all(bag.topics.get(info) == CAMERA_INFO for info in infos):
-            namespace = left[: _common_length(left, right)].rpartition("/")[0]
-            truth = next((t for t in truths if t.partition("/ground_truth")[0] == namespace), None)
-            pairs.append(StereoTopics(left, right, infos[0], infos[1], truth))
+        infos = [f"{x.removesuffix(_COMPRESSED_SUFFIX).rpartition('/')[0]}/camera_info" for x in (left, right)]
+        missing = [info for info in infos if bag.topics.get(info) != CAMERA_INFO or not bag.counts[info]]
+        if missing:
+            alone.append(f"{left} and {right} have no {', '.join(missing)} ({CAMERA_INFO})")
+            continue
+        namespace = left[: _common_length(left, right)].rpartition("/")[0]
+        truth = next((t for t in truths if t.partition("/ground_truth")[0] == namespace), None)
+        pairs.append(StereoTopics(left, right, infos[0], infos[1], truth))
     if not pairs:
+        found = f" ({'; '.join(alone)})" if alone else ""
         raise DataError(
-            f"{bag.path}: no stereo pair, expected two {IMAGE} topics named alike but for left/right, "
-            f"each with camera_info beside it; it has {bag.describe()}"
+            f"{bag.path}: no stereo pair{found}, expected two {IMAGE} or {COMPRESSED_IMAGE} topics with messages, "
+            f"named alike but for left/right, each with camera_info beside it; it has {bag.describe()}"
         )
     return pairs
 

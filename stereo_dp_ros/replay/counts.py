@@ -57,13 +57,15 @@ class PairCount:
 class Latency:
     """Time from the publishing of a pair's later image to the receipt of its disparity, in ms.
 
-    `first_ms` is the first pair's, which also warms the network up; the percentiles are of the others.
+    `first_ms` is the first pair's, which also warms the network up; the others are of the rest. `jitter_ms` is the mean
+    of |latency − the one before|.
     """
 
     first_ms: float
     p50_ms: float
     p99_ms: float
     max_ms: float
+    jitter_ms: float
 
 
 def count_pairs(run: Run) -> PairCount:
@@ -99,4 +101,5 @@ def latency(run: Run) -> Latency | None:
     times_ms = [(run.received_ns[stamp] - run.published_ns[stamp]) * 1e-6 for stamp in stamps]
     rest = times_ms[1:] or times_ms
     p50, p99 = np.percentile(rest, (50, 99))
-    return Latency(times_ms[0], float(p50), float(p99), max(rest))
+    jitter = float(np.abs(np.diff(rest)).mean()) if len(rest) > 1 else 0.0
+    return Latency(times_ms[0], float(p50), float(p99), max(rest), jitter)

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.image_messages import decode_compressed, decode_image
+from stereo_dp_ros.core.rectification import CameraParameters
 from stereo_dp_ros.replay.messages import FLOAT32_POINT_FIELD
 
 __all__ = [
     "calibration_of",
+    "camera_of",
     "cloud_colors",
     "cloud_points",
     "color_pixels",
@@ -43,14 +45,32 @@ def calibration_of(left_info: Any, right_info: Any) -> StereoCalibration:
 def projection_of(info: Any) -> tuple[NDArray[np.float64], tuple[int, int]]:
     """P (3, 4) and the width and height of the image that a CameraInfo describes, roi and binning applied."""
     roi = info.roi
-    binning_x, binning_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
     width, height = (roi.width, roi.height) if roi.width and roi.height else (info.width, info.height)
-    p = np.array(info.p, np.float64).reshape(3, 4)
-    p[0, 2] -= roi.x_offset
-    p[1, 2] -= roi.y_offset
-    p[0] /= binning_x
-    p[1] /= binning_y
-    return p, (int(width) // binning_x, int(height) // binning_y)
+    size = (int(width) // max(int(info.binning_x), 1), int(height) // max(int(info.binning_y), 1))
+    return _delivered(np.array(info.p, np.float64).reshape(3, 4), info), size
+
+
+def camera_of(info: Any) -> CameraParameters:
+    """What a CameraInfo says of the raw camera, roi and binning applied."""
+    projection, size = projection_of(info)
+    return CameraParameters(
+        *size,
+        k=_delivered(np.array(info.k, np.float64).reshape(3, 3), info),
+        d=np.array(info.d, np.float64),
+        r=np.array(info.r, np.float64).reshape(3, 3),
+        p=projection,
+        distortion_model=str(info.distortion_model),
+    )
+
+
+def _delivered(matrix: NDArray[np.float64], info: Any) -> NDArray[np.float64]:
+    """K or P of the image as it is delivered: moved by the roi, then scaled by the binning."""
+    if matrix.any():  # an uncalibrated camera's zeros stay zeros
+        matrix[0, 2] -= info.roi.x_offset
+        matrix[1, 2] -= info.roi.y_offset
+    matrix[0] /= max(int(info.binning_x), 1)
+    matrix[1] /= max(int(info.binning_y), 1)
+    return matrix
 
 
 def image_pixels(message: Any, name: str = "image") -> NDArray[np.uint8]:

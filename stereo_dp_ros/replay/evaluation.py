@@ -179,11 +179,12 @@ def _check_frame(outputs: Mapping[str, Any], images: SourceImages, stamp: int) -
     frame_id = images.frame_id(stamp)
     if frame_id is None:
         return {"disparity": "no left image with this stamp was played"}
-    found = {"disparity": check_disparity(disparity, images.calibration, frame_id)}
+    calibration = images.calibration_of(stamp)
+    found = {"disparity": check_disparity(disparity, calibration, frame_id)}
     if found["disparity"] is None:
         for name, check in _CHECKS.items():
             message = outputs.get(name)
-            found[name] = "is missing" if message is None else check(message, disparity, images.calibration)
+            found[name] = "is missing" if message is None else check(message, disparity, calibration)
     return found
 
 
@@ -202,7 +203,7 @@ def _output_check(name: str, counts: Mapping[str, int], problems: list[str]) -> 
 
 def _frame(images: SourceImages, truth: GroundTruth | None, stamp: int, outputs: Mapping[str, Any]) -> Frame:
     """One frame's disparity with all that it is held against."""
-    calibration = images.calibration
+    calibration = images.calibration_of(stamp)
     disparity_px = disparity_pixels(outputs["disparity"]) - np.float32(calibration.doffs_px)
     confidence = np.full(disparity_px.shape, np.nan, np.float32)
     if "confidence" in outputs:

@@ -19,6 +19,7 @@ from stereo_dp_ros.core.rectification import CameraParameters
 __all__ = [
     "CAMERA_INFO",
     "CLOUD",
+    "COMPRESSED_IMAGE",
     "DIAGNOSTICS",
     "DISPARITY",
     "FLOAT32_POINT_FIELD",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DISPARITY = "stereo_msgs/msg/DisparityImage"
 CLOUD = "sensor_msgs/msg/PointCloud2"
@@ -115,7 +117,7 @@ def camera_info_message(camera: CameraParameters, stamp: int, frame_id: str) -> 
         p=np.array(camera.p, np.float64).reshape(-1),
         binning_x=0,
         binning_y=0,
-        roi=_window(0, 0),
+        roi=_window(0, 0, 0, 0),
     )
 
 
@@ -127,6 +129,7 @@ def disparity_message(
     *,
     range_px: tuple[float, float] | None = None,
     delta_px: float = 0.0,
+    valid_window: tuple[int, int, int, int] | None = None,
 ) -> Any:
     """A DisparityImage of plain disparity (NaN unknown), as the node publishes it.
 
@@ -136,6 +139,7 @@ def disparity_message(
     ----------
     range_px : lowest and highest d + doffs that was searched; what is lower is unknown. None takes the disparity's own
     delta_px : resolution of the disparity, 0 where there is no such thing
+    valid_window : x, y, width and height of the part that can have answers; None is all of it
 
     Raises
     ------
@@ -156,7 +160,7 @@ def disparity_message(
         image=image_message(pixels, "32FC1", stamp, frame_id),
         f=calibration.fx_px,
         t=calibration.baseline_m,
-        valid_window=_window(width, height),
+        valid_window=_window(*(valid_window or (0, 0, width, height))),
         min_disparity=range_px[0],
         max_disparity=range_px[1],
         delta_d=delta_px,
@@ -196,7 +200,7 @@ def _header(stamp: int, frame_id: str) -> Any:
     return _type("std_msgs/msg/Header")(stamp=time, frame_id=frame_id)
 
 
-def _window(width: int, height: int) -> Any:
+def _window(x: int, y: int, width: int, height: int) -> Any:
     return _type("sensor_msgs/msg/RegionOfInterest")(
-        x_offset=0, y_offset=0, height=height, width=width, do_rectify=False
+        x_offset=x, y_offset=y, height=height, width=width, do_rectify=False
     )

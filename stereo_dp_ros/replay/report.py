@@ -89,6 +89,13 @@ class BagReport:
             "bag": str(self.path),
             "recorded": str(self.recorded_path),
             "size": f"{calibration.width_px}x{calibration.height_px}",
+            "calibration": {
+                "focal_px": calibration.fx_px,
+                "baseline_m": calibration.baseline_m,
+                "cx_px": calibration.cx_left_px,
+                "cy_px": calibration.cy_px,
+                "doffs_px": calibration.doffs_px,
+            },
             "passed": self.passed,
             "pairs": {
                 "in": self.count.played,
@@ -107,6 +114,7 @@ class BagReport:
                 "p50": self.latency.p50_ms,
                 "p99": self.latency.p99_ms,
                 "max": self.latency.max_ms,
+                "jitter": self.latency.jitter_ms,
             },
             "metrics": self.evaluation.metrics,
             "node": {

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
-from stereo_dp_ros.replay.decoding import calibration_of, image_pixels
-from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.pairing import StereoPair, stereo_pairs
+from stereo_dp_ros.replay.prepared_pairs import PairPreparation, PreparedPair
 
 __all__ = ["SourceImages"]
 
-_KEPT_STAMPS = 32
-_LATE_NS = 1_000_000_000  # an image that has not come when one this much later has does not come any more
+_KEPT_PAIRS = 32
+_LATE_NS = 1_000_000_000  # a pair that has not come when one this much later has does not come any more
 
 
 class SourceImages:
-    """Reads a bag's images in order and forgets them once they lie well behind.
+    """Reads a bag's pairs in order and forgets them once they lie well behind; raw ones come rectified.
 
     Attributes
     ----------
@@ -28,45 +27,59 @@ class SourceImages:
     Raises
     ------
     DataError
-        The bag has no camera_info.
+        The bag has no pair, or no camera_info.
     """
 
     def __init__(self, source: BagReader, topics: StereoTopics) -> None:
-        self._topics = topics
-        self._kept: dict[int, dict[str, Any]] = {}
-        infos: dict[str, Any] = {}
-        for topic, _, message in source.messages([topics.left_info, topics.right_info]):
-            infos.setdefault(topic, message)
-            if len(infos) == 2:
-                break
-        else:
-            raise DataError(f"{source.path}: has no camera_info, expected {topics.left_info}, {topics.right_info}")
-        self.calibration = calibration_of(infos[topics.left_info], infos[topics.right_info])
-        self._stream = source.messages([topics.left_image, topics.right_image])
+        self._prepare = PairPreparation(topics)
+        self._stream = stereo_pairs(source, topics)
+        self._kept: dict[int, StereoPair] = {}
+        self._last: tuple[int, PreparedPair] | None = None
+        first = self._read()
+        if first is None:
+            raise DataError(
+                f"{source.path}: no two images of {topics.left_image} and {topics.right_image} have one stamp"
+            )
+        self.calibration = self._prepare.calibration(first)
 
     def frame_id(self, stamp: int) -> str | None:
-        """Frame of the left image, None if there is no image of this stamp."""
-        image = self._find(stamp, self._topics.left_image)
-        return None if image is None else str(image.header.frame_id)
+        """Frame of the left image, None if there is no pair of this stamp."""
+        pair = self._find(stamp)
+        return None if pair is None else str(pair.left.header.frame_id)
+
+    def calibration_of(self, stamp: int) -> StereoCalibration:
+        """Geometry of the pair of this stamp, the first one's if there is none."""
+        pair = self._find(stamp)
+        return self.calibration if pair is None else self._prepare.calibration(pair)
 
     def left(self, stamp: int) -> NDArray[np.uint8] | None:
-        """The left image, uint8 gray (H, W) or RGB (H, W, 3), None if there is none of this stamp."""
-        image = self._find(stamp, self._topics.left_image)
-        return None if image is None else image_pixels(image)
+        """The left image, uint8 gray (H, W) or RGB (H, W, 3), None if there is no pair of this stamp."""
+        prepared = self._prepared(stamp)
+        return None if prepared is None else prepared.left
 
     def right(self, stamp: int) -> NDArray[np.uint8] | None:
         """The right image, as `left`."""
-        image = self._find(stamp, self._topics.right_image)
-        return None if image is None else image_pixels(image)
+        prepared = self._prepared(stamp)
+        return None if prepared is None else prepared.right
 
-    def _find(self, stamp: int, topic: str) -> Any | None:
-        while topic not in self._kept.get(stamp, {}):
-            if self._kept and next(reversed(self._kept)) > stamp + _LATE_NS:
+    def _prepared(self, stamp: int) -> PreparedPair | None:
+        if self._last is None or self._last[0] != stamp:
+            pair = self._find(stamp)
+            if pair is None:
                 return None
-            item = next(self._stream, None)
-            if item is None:
+            self._last = (stamp, self._prepare(pair))
+        return self._last[1]
+
+    def _find(self, stamp: int) -> StereoPair | None:
+        while stamp not in self._kept:
+            if next(reversed(self._kept)) > stamp + _LATE_NS or self._read() is None:
                 return None
-            self._kept.setdefault(stamp_ns(item[2]), {})[item[0]] = item[2]
-            if len(self._kept) > _KEPT_STAMPS:
+        return self._kept[stamp]
+
+    def _read(self) -> StereoPair | None:
+        pair = next(self._stream, None)
+        if pair is not None:
+            self._kept[pair.stamp_ns] = pair
+            if len(self._kept) > _KEPT_PAIRS:
                 self._kept.pop(next(iter(self._kept)))
-        return self._kept[stamp][topic]
+        return pair

@@ -49,7 +49,7 @@ def report(tmp_path: Path) -> Report:
         rate_hz=10.0,
         run=run,
         count=PairCount(5, 4, {"superseded": 1}, unmatched=0, lost=0, recorded=4),
-        latency=Latency(31.0, 30.0, 30.0, 30.0),
+        latency=Latency(31.0, 30.0, 30.0, 30.0, 0.5),
         evaluation=evaluation,
     )
     return Report("Title of the report", "2026-01-02 03:04 UTC", {"machine": "a <machine>"}, [bag])
@@ -77,7 +77,7 @@ def test_json_holds_the_figures(report: Report, tmp_path: Path) -> None:
     assert bag["pairs"] == {
         "in": 5, "out": 4, "dropped": {"superseded": 1}, "unmatched": 0, "lost": 0, "received": 4, "closes": True,
     }  # fmt: skip
-    assert bag["latency_ms"] == {"first": 31.0, "p50": 30.0, "p99": 30.0, "max": 30.0}
+    assert bag["latency_ms"] == {"first": 31.0, "p50": 30.0, "p99": 30.0, "max": 30.0, "jitter": 0.5}
     assert bag["rate_hz"] == {"bag": 10.0, "in": pytest.approx(10.0), "out": pytest.approx(10.0)}
     assert bag["metrics"]["bad_2"] == pytest.approx(12.5)
     assert bag["metrics"]["epe"] == pytest.approx(0.5)
