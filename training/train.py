@@ -17,16 +17,20 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
+from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.core.pairs import find_pairs
-from training.config import load_config
+from stereo_dp_ros.networks import build_network, describe_network, load_network
+from training.config import TrainConfig, load_config
+from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
 from training.sources import build_scenes
 from training.trainer import Trainer
 
-__all__ = ["StopRequest", "main"]
+__all__ = ["StopRequest", "initial_weights", "main"]
 
 
 class StopRequest:
@@ -52,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and events")
     parser.add_argument("--max-minutes", type=float, help="stop after so long, with a checkpoint")
     parser.add_argument("--save-minutes", type=float, default=5.0, help="time between checkpoints (%(default)s)")
+    parser.add_argument("--init", help="model (name or manifest) to start from; a checkpoint in --out goes before it")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to score at every checkpoint")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
     parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
@@ -68,13 +73,30 @@ def main() -> int:
         precision = cast(Any, config.precision)
         fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
         fabric.launch()
-        trainer = Trainer(config, build_scenes(config.data, config.seed), arguments.out, fabric)
+        initial = initial_weights(arguments.init, config) if arguments.init else None
+        scenes = build_scenes(config.data, config.seed)
+        trainer = Trainer(config, scenes, arguments.out, fabric, initial=initial)
         stop = StopRequest(arguments.max_minutes)
         trainer.run(stop, arguments.save_minutes, lambda t: _score(t, arguments.pairs))
     except StereoDpError as error:
         print(f"training.train: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def initial_weights(name: str, config: TrainConfig) -> dict[str, Tensor]:
+    """Weights of a model, shipped or a user's, for a run of the same network.
+
+    Raises
+    ------
+    TrainingError
+        If the model's network is not the config's.
+    """
+    model = load_model(name)
+    network = load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
+    if describe_network(network) != describe_network(build_network(config.network)):
+        raise TrainingError(f"--init {name}: has another network ({model.manifest.network}) than the config")
+    return network.state_dict()
 
 
 def _score(trainer: Trainer, pairs: Path | None) -> None:

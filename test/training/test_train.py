@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from stereo_dp_ros.networks import build_network, describe_network, save_weights
+from training.config import TrainConfig
+from training.errors import TrainingError
+from training.train import StopRequest, initial_weights
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, tiny_network: dict[str, object]) -> Path:
+    """A manifest with random weights; its ONNX is never read."""
+    torch.manual_seed(3)
+    network = build_network(tiny_network)
+    save_weights(network, tmp_path / "tiny.safetensors")
+    (tmp_path / "tiny.onnx").write_bytes(b"")
+    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tmp_path.glob("tiny.*")}
+    content = {
+        "name": "tiny",
+        "size_multiple": 32,
+        "max_disparity_px": 60.0,
+        "files": files,
+        "network": describe_network(network),
+    }
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_run_starts_from_a_models_weights(manifest: Path, tiny_network: dict[str, object]) -> None:
+    weights = initial_weights(str(manifest), TrainConfig(network=tiny_network, samples=4))
+    torch.manual_seed(3)
+    for name, value in build_network(tiny_network).state_dict().items():
+        assert torch.equal(weights[name], value), name
+
+
+def test_a_model_of_another_network_is_refused(manifest: Path) -> None:
+    with pytest.raises(TrainingError, match="has another network .* than the config"):
+        initial_weights(str(manifest), TrainConfig(network={"type": "corr"}, samples=4))
+
+
+def test_a_signal_or_the_time_asks_to_stop() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = StopRequest(None)
+        assert not stop()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop()
+        assert StopRequest(0.0)()
+        assert not StopRequest(10.0)()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
