@@ -1,16 +1,19 @@
 # make demo     .venv without torch, then the main job: demo_out/report.html and report.json
 # make test     the same .venv with torch and the test tools, then every test
+# make soak     ten minutes of the node at 30 Hz, 200 lifecycle cycles, 50 camera restarts: leaks, threads, exit
 # make lint     ruff and mypy
 # make colcon   colcon build in a temporary folder; the built node answers a real pair
 # make clean    removes .venv, .venv-colcon and demo_out
 #
 # Variables: PYTHON (default python3, 3.10 or newer), VENV (.venv), OUT (demo_out), PYTEST_ARGS,
+# SOAK_ARGS (--seconds 60 --cycles 20 for a quick one),
 # TORCH_INDEX (a package index that has CPU builds of torch; empty: pip's own configuration decides).
 
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo_out
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
@@ -34,15 +37,18 @@ export ROS_LOG_DIR ?= $(abspath $(VENV))/ros_log
 # A sourced ROS brings pytest plugins written for older versions of pytest.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
 
-.PHONY: help demo test lint colcon clean
+.PHONY: help demo test soak lint colcon clean
 help:
-	@sed -n 's/^# //p' Makefile | head -8
+	@sed -n 's/^# //p' Makefile | head -9
 
 demo: $(STAMPS)/runtime
 	$(BIN)/stereo-dp demo --out $(OUT)
 
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest -p pytest_timeout $(PYTEST_ARGS)
+
+soak: $(STAMPS)/test
+	$(BIN)/python test/ros/soak.py $(SOAK_ARGS)
 
 lint: $(STAMPS)/test
 	$(BIN)/python -m ruff check .
