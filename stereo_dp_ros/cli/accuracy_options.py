@@ -16,6 +16,7 @@ from stereo_dp_ros.replay.compare import Comparison, MethodComparison, ReportCom
 from stereo_dp_ros.replay.ground_truth import GroundTruth
 from stereo_dp_ros.replay.lidar import LidarTruth
 from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.source_images import SourceImages
 from stereo_dp_ros.replay.truth_folder import FolderTruth
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 
@@ -57,7 +58,12 @@ def accuracy_from(arguments: argparse.Namespace, path: Path, topics: StereoTopic
         Ground truth or what to compare with is not there or does not fit the bag.
     """
     comparison = None if arguments.compare is None else _comparison(arguments, path, topics)
-    return Accuracy(_truth(arguments, path, topics), comparison)
+    truth = _truth(arguments, path, topics)
+    if truth is not None:
+        with BagReader(path) as bag:
+            calibration = SourceImages(bag, topics).calibration
+        truth.disparity_px(truth.first_image_ns, calibration)  # tells now if it does not fit, not after the inference
+    return Accuracy(truth, comparison)
 
 
 def _truth(arguments: argparse.Namespace, path: Path, topics: StereoTopics) -> GroundTruth | None:

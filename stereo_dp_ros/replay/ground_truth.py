@@ -22,9 +22,11 @@ class GroundTruth(Protocol):
     Attributes
     ----------
     description : what it is, in a few words for a report
+    first_image_ns : stamp of the first left image that has ground truth
     """
 
     description: str
+    first_image_ns: int
 
     def disparity_px(self, stamp_ns: int, calibration: StereoCalibration) -> NDArray[np.float32] | None:
         """Plain disparity of the left image's pixels, float32 (H, W), NaN where there is none; None for the stamp.

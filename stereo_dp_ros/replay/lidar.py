@@ -73,6 +73,7 @@ class LidarTruth:
             bag.require({topic: CLOUD})
             self._transforms: StaticTransforms = read_static_transforms(bag)
         self._clouds = MatchedMessages(path, topic, left_topic, tolerance_ns)
+        self.first_image_ns = self._clouds.first_image_ns
         self._to_camera: dict[str, Transform] = {}
         self._transform_from(self._clouds.frame_id)
         self.description = f"LiDAR of {topic}"

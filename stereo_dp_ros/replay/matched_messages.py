@@ -29,6 +29,7 @@ class MatchedMessages:
     Attributes
     ----------
     frame_id, left_frame_id : of the first message, and of the first left image
+    first_image_ns : stamp of the first left image that has a message
 
     Raises
     ------
@@ -50,6 +51,7 @@ class MatchedMessages:
                     self.left_frame_id = self.left_frame_id or str(message.header.frame_id)
                     images.append(stamp_ns(message))
         self._matches = match_stamps(f"{path}: {topic}", self._places, images, tolerance_ns)
+        self.first_image_ns = min(self._matches)
         self._reader = BagReader(path)
         self._stream: Iterator[tuple[str, int, Any]] = self._reader.messages([topic])
         self._kept: dict[int, Any] = {}

@@ -47,6 +47,7 @@ class FolderTruth:
         with BagReader(path) as bag:
             images = [stamp_ns(message) for _, _, message in bag.messages([left_topic])]
         self._files, self._matches = _match(folder, files, images, tolerance_ns)
+        self.first_image_ns = min(self._matches)
         self.description = f"disparity files in {folder}"
 
     def disparity_px(self, stamp_ns: int, calibration: StereoCalibration) -> NDArray[np.float32] | None:

@@ -49,6 +49,7 @@ class TopicTruth:
         self._decode, self.description = _decoder(path, topic, kind)
         self._topic = topic
         self._messages = MatchedMessages(path, topic, left_topic, tolerance_ns)
+        self.first_image_ns = self._messages.first_image_ns
 
     def disparity_px(self, stamp_ns: int, calibration: StereoCalibration) -> Float32Array | None:
         """See `GroundTruth`."""
