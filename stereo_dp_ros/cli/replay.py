@@ -22,6 +22,7 @@ from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.accuracy import Accuracy
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics, find_stereo_topics
 from stereo_dp_ros.replay.counts import count_pairs
+from stereo_dp_ros.replay.interrupts import Interruption
 from stereo_dp_ros.replay.offline import count_offline
 from stereo_dp_ros.replay.page import write_html
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         (out / "log").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}), expected a folder for the report") from error
+    interruption = Interruption()
     session = Session(
         name=arguments.bag.stem,
         title=arguments.bag.name,
@@ -68,10 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
         recorded_path=out / f"{arguments.bag.stem}_out",
         topics=topics,
         namespace=_NAMESPACE,
+        stop=interruption,
     )
     with accuracy_from(arguments, session.path, topics) as accuracy, frame_progress(2 * images) as progress:
         run_bag = _live if arguments.mode == "live" else _offline
-        bag = run_bag(session, arguments, progress, accuracy)
+        with interruption:
+            bag = run_bag(session, arguments, progress, accuracy)
     report = Report(
         title=f"stereo_dp_ros: {arguments.mode} replay of {arguments.bag.name}",
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),

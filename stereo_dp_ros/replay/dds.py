@@ -22,12 +22,21 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
-from stereo_dp_ros.replay.messages import CAMERA_INFO, CLOUD, DIAGNOSTICS, DISPARITY, IMAGE, raw_stamp_ns, typestore
+from stereo_dp_ros.replay.messages import (
+    CAMERA_INFO,
+    CLOUD,
+    COMPRESSED_IMAGE,
+    DIAGNOSTICS,
+    DISPARITY,
+    IMAGE,
+    raw_stamp_ns,
+    typestore,
+)
 from stereo_dp_ros.replay.repeated_pair import RepeatedPair
 
 __all__ = ["play", "record"]
@@ -37,6 +46,7 @@ _POLL_S = 0.02
 _DEPTH = 30
 _CLASSES: dict[str, type] = {
     IMAGE: Image,
+    COMPRESSED_IMAGE: CompressedImage,
     CAMERA_INFO: CameraInfo,
     CLOUD: PointCloud2,
     DISPARITY: DisparityImage,
@@ -114,7 +124,10 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
 def _publish_all(
     pipe: Connection, bag: BagReader | RepeatedPair, topics: StereoTopics, publishers: Mapping[str, Any], rate: float
 ) -> dict[int, int]:
-    """Publish everything when it is due; return when each pair's later image was."""
+    """Publish everything when it is due; return when each pair's later image was.
+
+    Ends early when the parent says anything.
+    """
     published_ns: dict[int, dict[str, int]] = {}
     images = {topics.left_image, topics.right_image}
     begin_ns = time.monotonic_ns() + int(_START_DELAY_S * 1e9)
@@ -124,7 +137,10 @@ def _publish_all(
         due_ns = begin_ns + int((time_ns - first_ns) / rate)
         while (left_ns := due_ns - time.monotonic_ns()) > 0:
             if pipe.poll(left_ns * 1e-9):
-                raise _StoppedError
+                break
+        if pipe.poll():
+            pipe.recv()  # "stop"; an error where the parent is gone
+            break
         if topic in images:
             stamp = raw_stamp_ns(data)
             pair = published_ns.setdefault(stamp, {})
@@ -135,10 +151,6 @@ def _publish_all(
         else:
             publishers[topic].publish(data)
     return {stamp: max(pair.values()) for stamp, pair in published_ns.items() if len(pair) == 2}
-
-
-class _StoppedError(Exception):
-    """The parent said stop while the bag was playing."""
 
 
 class _Storage:
@@ -196,7 +208,7 @@ def _report_errors(pipe: Connection, work: Callable[[], None]) -> None:
     """Run a child's work; errors go to the parent, whose going away ends the child quietly."""
     try:
         work()
-    except (EOFError, BrokenPipeError, _StoppedError):
+    except (EOFError, BrokenPipeError):
         return
     except StereoDpError as error:
         pipe.send(("error", str(error)))

@@ -109,6 +109,7 @@ def evaluate(
     on_frame: Callable[[], object] = lambda: None,
     truth: GroundTruth | None = None,
     observers: Sequence[Observer] = (),
+    stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Score every disparity in `recorded` and check every other output against the disparity of its stamp.
 
@@ -120,6 +121,7 @@ def evaluate(
     on_frame : called after each disparity
     truth : ground truth; None takes the topic `topics.ground_truth`, if there is one
     observers : take each frame after the other; their figures go into its score
+    stop : asked after each disparity; the rest is then left out
 
     Raises
     ------
@@ -128,8 +130,8 @@ def evaluate(
     """
     if truth is None and topics.ground_truth is not None:
         with closing(TopicTruth(source.path, topics.ground_truth, topics.left_image)) as topic_truth:
-            return _evaluate(source, recorded, topics, namespace, samples, on_frame, topic_truth, observers)
-    return _evaluate(source, recorded, topics, namespace, samples, on_frame, truth, observers)
+            return _evaluate(source, recorded, topics, namespace, samples, on_frame, topic_truth, observers, stop)
+    return _evaluate(source, recorded, topics, namespace, samples, on_frame, truth, observers, stop)
 
 
 def _evaluate(
@@ -141,6 +143,7 @@ def _evaluate(
     on_frame: Callable[[], object],
     truth: GroundTruth | None,
     observers: Sequence[Observer],
+    stop: Callable[[], bool],
 ) -> Evaluation:
     names = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
     recorded.require(names)
@@ -166,6 +169,8 @@ def _evaluate(
             if stamp in chosen:
                 evaluation.samples += _samples(frame, outputs)
             on_frame()
+            if stop():
+                break
     evaluation.frames.sort(key=lambda frame: frame.stamp_ns)
     evaluation.checks += [_output_check(name, counts, problems[name]) for name in OUTPUTS]
     return evaluation

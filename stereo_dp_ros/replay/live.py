@@ -144,6 +144,7 @@ def run_live(
     environment: Mapping[str, str] = MappingProxyType({}),
     rate: float = 1.0,
     on_progress: Callable[[int], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Play pairs to a node that is starting or running, record its outputs, and wait until its count is told.
 
@@ -156,6 +157,7 @@ def run_live(
     environment : variables to set for the player and the recorder, such as a DDS profile
     rate : 1 is the bag's own speed
     on_progress : called with the number of pairs played
+    stop : asked again and again; once it holds the player ends, and the run is of what was played until then
 
     Raises
     ------
@@ -173,7 +175,7 @@ def run_live(
         _wait_ready(recorder, node, f"does not publish {', '.join(recorded)}")
         _wait_ready(player, node, f"does not subscribe to {', '.join(topics.inputs)}")
         player.pipe.send("start")
-        _watch(run, player, recorder, node, on_progress)
+        _watch(run, player, recorder, node, on_progress, stop)
         run.memory_mb = node.peak_memory_mb()
         recorder.pipe.send("stop")
         run.counts = _await_counts(run, recorder)
@@ -238,13 +240,23 @@ def _wait_ready(child: _Child, node: NodeProcess, complaint: str) -> None:
     raise StereoDpError(f"stereo_node {complaint} after {_START_TIMEOUT_S:.0f} s, see {node.log_path}")
 
 
-def _watch(run: Run, player: _Child, recorder: _Child, node: NodeProcess, on_progress: Callable[[int], None]) -> None:
+def _watch(
+    run: Run,
+    player: _Child,
+    recorder: _Child,
+    node: NodeProcess,
+    on_progress: Callable[[int], None],
+    stop: Callable[[], bool],
+) -> None:
     """Take events until the bag is played and the node's count of it is in, or nothing comes any more."""
     played = 0
     deadline_s: float | None = None
     begin_s, begin_cpu_s = time.monotonic(), node.cpu_s()
     while deadline_s is None or time.monotonic() < deadline_s:
         node.require_alive()
+        if stop() and not run.interrupted:
+            run.interrupted = True
+            player.pipe.send("stop")
         for pipe in wait([player.pipe, recorder.pipe], 0.1):
             kind, value = (player if pipe is player.pipe else recorder).receive()
             if kind == "published":

@@ -43,13 +43,14 @@ def run_offline(
     *,
     namespace: str,
     on_pair: Callable[[], object] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Write disparity, depth, confidence and points of every pair into a bag; raw images are rectified.
 
     Returns
     -------
-    run : with the times at which each pair's work began and ended in place of its publishing and receiving. Ctrl-C
-        ends the run early, with what was done until then.
+    run : with the times at which each pair's work began and ended in place of its publishing and receiving. `stop`,
+        asked after each pair, or Ctrl-C ends it early, with what was done until then.
 
     Raises
     ------
@@ -76,6 +77,9 @@ def run_offline(
                 for name, message in outputs.items():
                     bag.write(f"{namespace}/{name}", message, stamp)
                 on_pair()
+                if stop():
+                    run.interrupted = True
+                    break
         except KeyboardInterrupt:
             run.interrupted = True
     if not run.published_ns and not run.interrupted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +42,7 @@ class Session:
     namespace : of the node and its outputs, such as ``/stereo``
     pictured : frames to show
     bad_2_limit_percent : see `BagReport`
+    stop : once it holds, what is under way ends early
     """
 
     name: str
@@ -53,6 +54,7 @@ class Session:
     namespace: str
     pictured: int = 3
     bad_2_limit_percent: float | None = None
+    stop: Callable[[], bool] = lambda: False
 
     def play(
         self,
@@ -79,8 +81,11 @@ class Session:
         """
         variables = {"ROS_LOG_DIR": str(log_folder / "ros"), **environment}
         node_environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(domain_id)}
-        raw = self.topics.is_raw
-        command = node_command(self.namespace, {**parameters, "rectify": str(raw).lower()}, self._remappings())
+        input_parameters = {
+            "rectify": str(self.topics.is_raw).lower(),
+            "image_transport": "compressed" if self.topics.is_compressed else "raw",
+        }
+        command = node_command(self.namespace, {**parameters, **input_parameters}, self._remappings())
         stage = f"playing {self.name}"
         with NodeProcess(command, node_environment, log_folder / f"{self.name}.log") as node:
             return run_live(
@@ -93,6 +98,7 @@ class Session:
                 environment=variables,
                 rate=rate,
                 on_progress=lambda _: progress(stage, 1),
+                stop=self.stop,
             )
 
     def infer(self, estimator: Estimator, progress: Progress) -> Run:
@@ -106,6 +112,7 @@ class Session:
                 estimator,
                 namespace=self.namespace,
                 on_pair=lambda: progress(stage, 1),
+                stop=self.stop,
             )
 
     def score(self, run: Run, count: PairCount, progress: Progress, accuracy: Accuracy | None = None) -> BagReport:
@@ -130,8 +137,10 @@ class Session:
                 on_frame=lambda: progress(stage, 1),
                 truth=accuracy.truth,
                 observers=accuracy.observers,
+                stop=lambda: self.stop() and not run.interrupted,
             )
             rate_hz = _rate_hz(source, self.topics.left_image)
+        run.interrupted = run.interrupted or self.stop()
         progress(stage, count.played - len(evaluation.frames))  # those that were not answered
         report = BagReport(
             name=self.name,
@@ -156,7 +165,7 @@ class Session:
         """From the node's names to the bag's, where they differ."""
         image = "image_raw" if self.topics.is_raw else "image_rect"
         infos = (self.topics.left_info, self.topics.right_info)
-        images = (self.topics.left_image, self.topics.right_image)
+        images = [topic.removesuffix("/compressed") for topic in (self.topics.left_image, self.topics.right_image)]
         wanted = {
             **{f"{side}/{image}": topic for side, topic in zip(_SIDES, images, strict=True)},
             **{f"{side}/camera_info": topic for side, topic in zip(_SIDES, infos, strict=True)},
