@@ -32,9 +32,10 @@ _METRICS = {
     "latency_ms": ("time per pair, or latency", "ms", 1),
 }
 _PROXY_NOTE = (
-    "* A proxy: it needs no ground truth, and a wrong disparity can satisfy it too. The photometric difference is "
-    "between the left image and the right one moved by the disparity, exposure taken out; the change is measured "
-    "between frames of a camera that stands still; the distance is the root mean square within 1 px of the plane."
+    "Means over the frames. * A proxy: it needs no ground truth, and a wrong disparity can satisfy it too. The "
+    "photometric difference is between the left image and the right one moved by the disparity, exposure taken out; "
+    "the change is measured between frames of a camera that stands still; the distance is the root mean square within "
+    "1 px of the plane."
 )
 
 
@@ -85,7 +86,7 @@ def _by_confidence(deciles: Sequence[Mapping[str, float]] | None, curves: Mappin
     tenths = [10.0 * (index + 1) for index in range(len(deciles))]
     bad_2 = [row["bad_2"] for row in deciles]
     plots = (
-        ("bad-2.0 by confidence, %", line_plot(tenths, bad_2, x_label="th percentile", unit="%")),
+        ("bad-2.0 by confidence, %", line_plot(tenths, bad_2, x_label="% of the pixels, the surest last", unit="%")),
         (
             "bad-2.0 of what is left, % (dashed: an oracle)",
             line_plot(
@@ -105,7 +106,7 @@ def _proxies(proxies: Mapping[str, float] | None) -> str:
     if not proxies:
         return ""
     body = [(_name(name), _figure(value, _METRICS[name][2])) for name, value in proxies.items()]
-    return _card("Without ground truth", _table((("proxy", ""), ("mean over frames", "")), body), _PROXY_NOTE)
+    return _card("Without ground truth", _table((("proxy", ""), ("mean", "")), body), _PROXY_NOTE)
 
 
 def _comparison(comparison: Mapping[str, Any] | None) -> str:
@@ -138,7 +139,9 @@ def _card(title: str, table: str, note: str) -> str:
 
 
 def _table(columns: Iterable[tuple[str, str]], body: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}<small>{escape(unit) or '&nbsp;'}</small></th>" for name, unit in columns)
+    named = list(columns)
+    blank = "&nbsp;" if any(unit for _, unit in named) else ""
+    head = "".join(f"<th>{escape(name)}<small>{escape(unit) or blank}</small></th>" for name, unit in named)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in body)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 

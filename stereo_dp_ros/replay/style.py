@@ -74,6 +74,7 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .plots .curve { fill: none; stroke: var(--accent); stroke-width: 1.8; stroke-linejoin: round; }
 .plots .reference { stroke-dasharray: 5 4; opacity: .6; }
 .accuracy { margin: 12px 0; }
+.accuracy th, .accuracy td:first-child { white-space: normal; }
 .accuracy .note { margin: 10px 0 0; font-size: 13px; }
 .plots circle { fill: var(--accent); }
 .plots text { fill: var(--soft); font: 11px system-ui, sans-serif; font-variant-numeric: tabular-nums; }
