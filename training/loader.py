@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -80,8 +81,15 @@ def build_loader(dataset: Dataset[Any], batches: Batches, workers: int) -> DataL
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_single_thread if workers else None,
-        multiprocessing_context="fork" if workers else None,
+        multiprocessing_context=_worker_context() if workers else None,
     )
+
+
+def _worker_context() -> Any:
+    """Workers come from a process without threads: a fork of one that has used its thread pools can hang."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "cv2"])
+    return context
 
 
 def _single_thread(_worker: int) -> None:

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network
@@ -169,8 +170,14 @@ def require_sources(data: Mapping[str, DataConfig], named: Mapping[str, str]) ->
     wrong = [f"{where} is {name!r}" for where, name in named.items() if name not in data]
     if wrong:
         raise TrainingError(f"{', '.join(wrong)}; expected one of data: {', '.join(data) or 'none'}")
+    problems = []
     for source in data.values():
-        build_scenes(source)
+        try:
+            build_scenes(source)
+        except StereoDpError as error:
+            problems.append(str(error))
+    if problems:
+        raise TrainingError("; ".join(problems))
 
 
 def latency_ms(network: StereoNetwork, width_px: int, height_px: int, repeats: int = 7) -> float:

@@ -131,10 +131,13 @@ def test_a_source_that_is_not_there_ends_the_command_before_it_starts(
 ) -> None:
     values = yaml.safe_load((CONFIGS / "sceneflow_kitti.yaml").read_text())
     values["data"]["sceneflow"]["root"] = str(tmp_path / "nowhere")
+    values["data"]["kitti"]["root"] = str(tmp_path / "nirgends")
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     assert pipeline.main(["--config", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("training.pipeline: ") and "nowhere: no such folder, expected ROOT/FlyingThings3D" in said
+    assert said.startswith("training.pipeline: ")
+    assert "nowhere: no such folder, expected ROOT/FlyingThings3D" in said
+    assert "nirgends: no such folder, expected ROOT/training/{image_2" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

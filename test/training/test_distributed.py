@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+SCRIPT = Path(__file__).with_name("distributed_step.py")
+
+
+def step(out: Path, processes: int, repository: Path) -> dict[str, dict[str, torch.Tensor]]:
+    out.mkdir()
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    run = subprocess.run(
+        [sys.executable, *launcher, str(SCRIPT), str(out), str(processes)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    result: dict[str, dict[str, torch.Tensor]] = torch.load(out / "step.pt", weights_only=True)
+    return result
+
+
+def test_two_processes_have_the_gradients_of_one_with_the_same_global_batch(tmp_path: Path, repository: Path) -> None:
+    one, two = step(tmp_path / "one", 1, repository), step(tmp_path / "two", 2, repository)
+    assert one["gradients"].keys() == two["gradients"].keys()
+    for name, gradient in one["gradients"].items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(two["gradients"][name], gradient, rtol=1e-3, atol=2e-4 * scale + 1e-6, msg=name)
+    for name, buffer in one["buffers"].items():
+        torch.testing.assert_close(two["buffers"][name], buffer, rtol=1e-4, atol=1e-5, msg=name)
