@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,23 +128,6 @@ def evaluate(
     DataError
         A bag lacks a topic or is damaged; nothing was recorded; ground truth does not fit the images.
     """
-    if truth is None and topics.ground_truth is not None:
-        with closing(TopicTruth(source.path, topics.ground_truth, topics.left_image)) as topic_truth:
-            return _evaluate(source, recorded, topics, namespace, samples, on_frame, topic_truth, observers, stop)
-    return _evaluate(source, recorded, topics, namespace, samples, on_frame, truth, observers, stop)
-
-
-def _evaluate(
-    source: BagReader,
-    recorded: BagReader,
-    topics: StereoTopics,
-    namespace: str,
-    samples: int,
-    on_frame: Callable[[], object],
-    truth: GroundTruth | None,
-    observers: Sequence[Observer],
-    stop: Callable[[], bool],
-) -> Evaluation:
     names = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
     recorded.require(names)
     stamps = [raw_stamp_ns(data) for _, _, data in recorded.raw([f"{namespace}/disparity"])]
@@ -155,25 +138,36 @@ def _evaluate(
     evaluation = Evaluation(images.calibration)
     problems: dict[str, list[str]] = {name: [] for name in OUTPUTS}
     counts = dict.fromkeys(OUTPUTS, 0)
-    for stamp, outputs in _by_stamp(recorded, namespace):
-        found = _check_frame(outputs, images, stamp)
-        for name in outputs:
-            counts[name] += 1
-        for name, problem in found.items():
-            if problem is not None:
-                problems[name].append(f"{problem} (stamp {stamp})")
-        if "disparity" in outputs:
-            frame = _frame(images, truth, stamp, outputs)
-            figures = {name: value for observer in observers for name, value in observer.add(frame).items()}
-            evaluation.frames.append(_score(frame, figures))
-            if stamp in chosen:
-                evaluation.samples += _samples(frame, outputs)
-            on_frame()
-            if stop():
-                break
+    with _opened(truth, source, topics) as opened:
+        for stamp, outputs in _by_stamp(recorded, namespace):
+            found = _check_frame(outputs, images, stamp)
+            for name in outputs:
+                counts[name] += 1
+            for name, problem in found.items():
+                if problem is not None:
+                    problems[name].append(f"{problem} (stamp {stamp})")
+            if "disparity" in outputs:
+                frame = _frame(images, opened, stamp, outputs)
+                figures = {name: value for observer in observers for name, value in observer.add(frame).items()}
+                evaluation.frames.append(_score(frame, figures))
+                if stamp in chosen:
+                    evaluation.samples += _samples(frame, outputs)
+                on_frame()
+                if stop():
+                    break
     evaluation.frames.sort(key=lambda frame: frame.stamp_ns)
     evaluation.checks += [_output_check(name, counts, problems[name]) for name in OUTPUTS]
     return evaluation
+
+
+@contextmanager
+def _opened(truth: GroundTruth | None, source: BagReader, topics: StereoTopics) -> Iterator[GroundTruth | None]:
+    """`truth`, else the topic of ground truth while it is needed, else None."""
+    if truth is not None or topics.ground_truth is None:
+        yield truth
+    else:
+        with closing(TopicTruth(source.path, topics.ground_truth, topics.left_image)) as topic_truth:
+            yield topic_truth
 
 
 def _check_frame(outputs: Mapping[str, Any], images: SourceImages, stamp: int) -> dict[str, str | None]:
