@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from training import ablate
+from training.ablate import TABLES, compare, load_ablation_config
+
+SMALL: dict[str, Any] = {
+    "data": {
+        "procedural": {
+            "scene": {"width_px": 96, "height_px": 64, "max_disparity_px": [8.0, 24.0], "supersampling": 1},
+            "crop_height_px": 64,
+            "crop_width_px": 96,
+            "workers": 0,
+        }
+    },
+    "max_disparity_px": 32,
+    "student": {"stem_channels": 8, "stage_channels": [8, 16, 16, 16], "stage_blocks": [1, 1, 1, 1]},
+    "teacher": {
+        "network": {"type": "psmnet", "config": {"max_disparity_px": 32, "width": 4, "stage_blocks": [1, 1, 1, 1]}},
+        "runs": [{"data": "procedural", "samples": 2, "optim": {"batch_size": 2}}],
+    },
+    "train": {"data": "procedural", "samples": 2, "optim": {"batch_size": 2}},
+    "finetune": {"data": "procedural", "samples": 2, "optim": {"batch_size": 2}},
+    "validation": {"data": "procedural", "scenes": 2, "width_px": 96, "height_px": 64},
+    "precision": "32-true",
+}
+
+
+def row(label: str, *errors: float) -> dict[str, Any]:
+    measured = [{"metrics": {"procedural": {"epe": e}}} for e in errors]
+    return {"label": label, "seeds": measured, **ablate._summary(measured)}
+
+
+def test_a_difference_inside_the_noise_is_not_resolved() -> None:
+    rows = compare([row("a", 1.0, 1.1, 1.2), row("b", 1.1, 1.2, 1.3), row("c", 2.0, 2.1, 2.2)])
+    assert [r["resolved"] for r in rows] == [None, False, True]
+    assert [r["resolved"] for r in compare([row("a", 1.0), row("b", 9.0)])] == [None, False]
+    assert rows[0]["epe_mean"] == pytest.approx(1.1) and rows[0]["epe_sd"] == pytest.approx(0.1)
+
+
+def test_the_papers_figures_stand_beside_ours() -> None:
+    figures = {table: {r.label: r.paper_epe for r in rows if r.paper_epe} for table, rows in TABLES.items()}
+    assert figures["supervision"] == {"ground truth": 1.73, "ground truth + teacher": 1.61, "teacher": 1.56}
+    assert figures["loss"] == {"KL": 1.86, "L1": 1.78}
+    assert figures["modules"]["setting 3, no hourglass"] == 5.04
+
+
+def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    arguments = [
+        "loss",
+        "--config",
+        str(path),
+        "--out",
+        str(tmp_path / "run"),
+        "--threads",
+        "1",
+        "--accelerator",
+        "cpu",
+    ]
+    assert ablate.main([*arguments, "--max-minutes", "0"]) == 3
+    assert ablate.main([*arguments, "--rehearse", "1"]) == 0
+    assert "| KL | 1.86 |" in (tmp_path / "run-rehearsal" / "loss.md").read_text()
+    assert not (tmp_path / "run" / "loss.md").exists()
+    path.write_text(yaml.safe_dump({**SMALL, "max_disparity_px": 64}))
+    assert ablate.main([*arguments, "--rehearse", "1"]) == 2
+    assert "begun with another config: max_disparity_px is 32, expected 64" in capsys.readouterr().err
+
+
+def test_the_budget_of_the_tables_can_be_read() -> None:
+    config = load_ablation_config(Path(ablate.__file__).parent / "configs" / "ablate.yaml")
+    assert (config.train.samples, config.seeds, config.max_disparity_px) == (20_000, 3, 96)
