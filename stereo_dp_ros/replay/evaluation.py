@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
@@ -19,11 +18,10 @@ from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.checks import check_camera_info, check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
 from stereo_dp_ros.replay.decoding import (
-    cloud_colors,
-    cloud_points,
     disparity_pixels,
     float_pixels,
 )
+from stereo_dp_ros.replay.gallery import Gallery
 from stereo_dp_ros.replay.ground_truth import GroundTruth
 from stereo_dp_ros.replay.measures import Frame, Observer
 from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
@@ -31,7 +29,7 @@ from stereo_dp_ros.replay.runs import OUTPUTS
 from stereo_dp_ros.replay.source_images import SourceImages
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 
-__all__ = ["Evaluation", "FrameScore", "Sample", "evaluate"]
+__all__ = ["Evaluation", "FrameScore", "evaluate"]
 
 # output → its check against the disparity of its stamp
 _CHECKS: dict[str, Callable[[Any, Any, StereoCalibration], str | None]] = {
@@ -58,27 +56,6 @@ class FrameScore:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One frame to look at.
-
-    Attributes
-    ----------
-    left : uint8 (H, W, 3) RGB
-    disparity_px, ground_truth_px : float32 (H, W), plain disparity, NaN unknown; ground truth may be None
-    confidence : float32 (H, W)
-    points_m, point_colors : the cloud's float32 (H, W, 3), NaN invalid, and uint8 (H, W, 3) RGB; None without them
-    """
-
-    stamp_ns: int
-    left: NDArray[np.uint8]
-    disparity_px: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    ground_truth_px: NDArray[np.float32] | None
-    points_m: NDArray[np.float32] | None
-    point_colors: NDArray[np.uint8] | None
-
-
 @dataclass
 class Evaluation:
     """Scores of a recording.
@@ -90,7 +67,7 @@ class Evaluation:
     calibration: StereoCalibration
     frames: list[FrameScore] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    gallery: Gallery = field(default_factory=Gallery)
 
     @property
     def metrics(self) -> dict[str, float] | None:
@@ -133,9 +110,8 @@ def evaluate(
     stamps = [raw_stamp_ns(data) for _, _, data in recorded.raw([f"{namespace}/disparity"])]
     if not stamps:
         raise DataError(f"{recorded.path}: holds no disparity, expected one for each pair that was not dropped")
-    chosen = {stamps[i] for i in np.linspace(0, len(stamps) - 1, samples + 2)[1:-1].round().astype(int)}
     images = SourceImages(source, topics)
-    evaluation = Evaluation(images.calibration)
+    evaluation = Evaluation(images.calibration, gallery=Gallery(stamps, samples))
     problems: dict[str, list[str]] = {name: [] for name in OUTPUTS}
     counts = dict.fromkeys(OUTPUTS, 0)
     with _opened(truth, source, topics) as opened:
@@ -149,9 +125,9 @@ def evaluate(
             if "disparity" in outputs:
                 frame = _frame(images, opened, stamp, outputs)
                 figures = {name: value for observer in observers for name, value in observer.add(frame).items()}
-                evaluation.frames.append(_score(frame, figures))
-                if stamp in chosen:
-                    evaluation.samples += _samples(frame, outputs)
+                score = _score(frame, figures)
+                evaluation.frames.append(score)
+                evaluation.gallery.add(frame, outputs, score.metrics)
                 on_frame()
                 if stop():
                     break
@@ -225,18 +201,6 @@ def _score(frame: Frame, figures: dict[str, float]) -> FrameScore:
         metrics |= dict.fromkeys(CONFIDENCE_METRIC_NAMES, math.nan) if curves is None else curve_metrics(*curves)
     density = 100.0 * float(np.isfinite(frame.disparity_px).mean())
     return FrameScore(frame.stamp_ns, metrics, density, float(frame.confidence.mean()), figures)
-
-
-def _samples(frame: Frame, outputs: Mapping[str, Any]) -> list[Sample]:
-    """The frame to look at; none without its image."""
-    if frame.left is None:
-        return []
-    left = frame.left if frame.left.ndim == 3 else np.dstack([frame.left] * 3)
-    cloud = outputs.get("points2")
-    points_m = None if cloud is None else cloud_points(cloud)
-    colored = cloud is not None and any(field.name == "rgb" for field in cloud.fields)
-    colors = cloud_colors(cloud) if colored else None
-    return [Sample(frame.stamp_ns, left, frame.disparity_px, frame.confidence, frame.ground_truth_px, points_m, colors)]
 
 
 def _by_stamp(recorded: BagReader, namespace: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,20 +7,11 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.accuracy_page import accuracy_section
-from stereo_dp_ros.replay.evaluation import Sample
-from stereo_dp_ros.replay.pictures import (
-    ERROR_LIMIT_PX,
-    color_scale,
-    confidence_picture,
-    data_uri,
-    disparity_picture,
-    error_picture,
-    view_cloud,
-)
+from stereo_dp_ros.replay.gallery import Sample
+from stereo_dp_ros.replay.page_frames import frames_section
+from stereo_dp_ros.replay.pictures import data_uri, view_cloud
 from stereo_dp_ros.replay.plots import line_plot
 from stereo_dp_ros.replay.report import BagReport, Report
 from stereo_dp_ros.replay.style import STYLE
@@ -142,7 +133,7 @@ def _bag_section(bag: BagReport) -> str:
     return (
         f"<section><h2>{escape(bag.title)}</h2><p>{escape(bag.description)}<br>"
         f'<span class="soft">{escape(facts)}</span></p>'
-        f"{_tiles(bag)}{_cloud(bag)}{_frames(bag)}{_plots(bag)}{accuracy_section(bag.results)}{_checks(bag)}</section>"
+        f"{_tiles(bag)}{_cloud(bag)}{frames_section(bag)}{_plots(bag)}{accuracy_section(bag.results)}{_checks(bag)}</section>"
     )
 
 
@@ -176,53 +167,9 @@ def _cloud(bag: BagReport) -> str:
     return (
         f'<figure class="cloud"><div><img src="{picture}" alt="Point cloud of {escape(bag.title)}">'
         f"{cloud_canvas(*cloud)}</div>"
-        f"<figcaption>The published cloud at {_seconds(bag, sample.stamp_ns):.1f} s, seen from beside and above the "
+        f"<figcaption>The published cloud at {bag.seconds(sample.stamp_ns):.1f} s, seen from beside and above the "
         "cameras; what the left one did not see stays dark. Drag to turn it, Ctrl and the wheel zoom, a double click "
         "goes back.</figcaption></figure>"
-    )
-
-
-def _frames(bag: BagReport) -> str:
-    samples = bag.evaluation.samples
-    if not samples:
-        return ""
-    low_px, high_px = _range_px(samples)
-    rows = []
-    for sample in samples:
-        pictures = [
-            ("left image", sample.left),
-            ("disparity", disparity_picture(sample.disparity_px, low_px, high_px)),
-        ]
-        if sample.ground_truth_px is not None:
-            pictures.append(("error", error_picture(sample.disparity_px, sample.ground_truth_px)))
-        pictures.append(("confidence", confidence_picture(sample.confidence)))
-        figures = "".join(
-            f'<figure><img src="{data_uri(picture)}" alt="{name}"><figcaption>{name}</figcaption></figure>'
-            for name, picture in pictures
-        )
-        rows.append(f'<div class="when">{_caption(bag, sample)}</div>{figures}')
-    scales = (
-        _scale("disparity", f"{low_px:.0f} px", f"{high_px:.0f} px, near")
-        + _scale("error", "0 px", f"≥ {ERROR_LIMIT_PX:g} px, gray: no ground truth")
-        + _scale("confidence", "0", "1")
-    )
-    return f'<div class="card"><div class="frames">{"".join(rows)}</div><div class="scales">{scales}</div></div>'
-
-
-def _caption(bag: BagReport, sample: Sample) -> str:
-    """When the frame was, and its own figures."""
-    parts = [f"at {_seconds(bag, sample.stamp_ns):.1f} s"]
-    metrics = next((f.metrics for f in bag.evaluation.frames if f.stamp_ns == sample.stamp_ns), None)
-    if metrics is not None:
-        parts += [f"EPE {_figure(metrics['epe'], 2)} px", f"bad-2.0 {_figure(metrics['bad_2'], 1)} %"]
-    return " · ".join(parts)
-
-
-def _scale(name: str, low: str, high: str) -> str:
-    stops = ",".join(color_scale(name))
-    return (
-        f'<div class="scale"><span>{name} {escape(low)}</span>'
-        f'<i style="background:linear-gradient(90deg,{stops})"></i><span>{escape(high)}</span></div>'
     )
 
 
@@ -236,7 +183,7 @@ def _plots(bag: BagReport) -> str:
 
 
 def _series(bag: BagReport, values: dict[int, float]) -> tuple[list[float], list[float]]:
-    return [_seconds(bag, stamp) for stamp in values], list(values.values())
+    return [bag.seconds(stamp) for stamp in values], list(values.values())
 
 
 def _checks(bag: BagReport) -> str:
@@ -252,23 +199,8 @@ def _checks(bag: BagReport) -> str:
 
 
 def _middle(bag: BagReport) -> Sample | None:
-    samples = bag.evaluation.samples
+    samples = bag.evaluation.gallery.samples
     return samples[len(samples) // 2] if samples else None
-
-
-def _range_px(samples: list[Sample]) -> tuple[float, float]:
-    """The range of disparities to colour: of the ground truth where there is one."""
-    values = [
-        array[np.isfinite(array)]
-        for sample in samples
-        for array in (sample.disparity_px if sample.ground_truth_px is None else sample.ground_truth_px,)
-    ]
-    joined = np.concatenate(values)
-    return (float(joined.min()), float(joined.max())) if joined.size else (0.0, 1.0)
-
-
-def _seconds(bag: BagReport, stamp_ns: int) -> float:
-    return (stamp_ns - min(bag.run.published_ns, default=stamp_ns)) * 1e-9
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -71,6 +71,10 @@ class BagReport:
         """Rate of the disparities as they were received; None with fewer than two."""
         return _rate_hz(self.run.received_ns)
 
+    def seconds(self, stamp_ns: int) -> float:
+        """Time of a stamp since the first pair's, in s."""
+        return (stamp_ns - min(self.run.published_ns, default=stamp_ns)) * 1e-9
+
     def latency_ms_by_stamp(self) -> dict[int, float]:
         """Latency of each disparity of a played pair."""
         run = self.run

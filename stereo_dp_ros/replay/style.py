@@ -64,6 +64,8 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .cloud canvas:active { cursor: grabbing; }
 .cloud canvas:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .frames { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; }
+.strip { margin: 18px 0; }
+.strip img { width: auto; max-width: none; height: 190px; border-radius: 8px; }
 .frames .when { grid-column: 1 / -1; font-size: 13px; color: var(--soft); margin-top: 8px; }
 .scales { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; font-size: 12px; color: var(--soft); }
 .scale { display: grid; grid-template-columns: auto 132px auto; align-items: center; gap: 8px; }

@@ -55,7 +55,7 @@ def test_sample_holds_what_the_picture_is_drawn_from(tmp_path: Path) -> None:
     write_source(tmp_path / "source", STAMPS[:3])
     write_recording(tmp_path / "recorded", {stamp: outputs(TRUTH_PX, stamp) for stamp in STAMPS[:3]})
     found = _evaluate(tmp_path)
-    (sample,) = found.samples
+    (sample,) = found.gallery.samples
     assert found.calibration == CALIBRATION
     assert sample.stamp_ns == STAMPS[1]
     np.testing.assert_array_equal(sample.left, IMAGE)

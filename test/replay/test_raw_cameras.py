@@ -76,7 +76,7 @@ def test_raw_pair_is_rectified_and_has_no_answer_outside(tmp_path: Path) -> None
     with BagReader(tmp_path / "bag") as source, BagReader(tmp_path / "out") as recorded:
         evaluation = evaluate(source, recorded, RAW, "/n")
     assert [check.detail for check in evaluation.checks if not check.passed] == []
-    np.testing.assert_array_equal(evaluation.samples[0].left[:-y, :-x, 0], GRAY[y:, x:])
+    np.testing.assert_array_equal(evaluation.gallery.samples[0].left[:-y, :-x, 0], GRAY[y:, x:])
 
 
 def test_calibration_that_changes_on_the_way_holds_from_there_on(tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ def test_page_shows_figures_checks_and_pictures(report: Report) -> None:
     ):  # fmt: skip
         assert text in page, text
     assert page.count('<canvas class="turn"') == 1
-    # one cloud, and for each of two frames the left image, disparity, error and confidence
-    assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]{200,}"', page)) == 1 + 2 * 4
+    # one cloud, one strip, and for each of two frames the left image, disparity, error and confidence
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]{200,}"', page)) == 1 + 1 + 2 * 4
     assert page.count("<svg") == 2
 
 
@@ -154,11 +154,12 @@ def test_node_that_did_not_end_cleanly_fails(report: Report) -> None:
 def test_page_without_ground_truth_or_clouds(report: Report) -> None:
     bag = report.bags[0]
     bag.evaluation.frames[:] = [replace(frame, metrics=None) for frame in bag.evaluation.frames]
-    bag.evaluation.samples[:] = [
-        replace(sample, ground_truth_px=None, points_m=None, point_colors=None) for sample in bag.evaluation.samples
+    gallery = bag.evaluation.gallery
+    gallery.samples[:] = [
+        replace(sample, ground_truth_px=None, points_m=None, point_colors=None) for sample in gallery.samples
     ]
     page = report_html(report)
-    assert len(re.findall("<img ", page)) == 2 * 3
+    assert len(re.findall("<img ", page)) == 1 + 2 * 3
     assert page.count("<svg") == 1
     assert "nan" not in re.sub(r"data:[^\"]*", "", page)
 
@@ -178,4 +179,4 @@ def test_output_rate_is_that_of_what_was_received(report: Report) -> None:
 def test_calibration_of_the_page_is_the_bags(report: Report) -> None:
     assert report.bags[0].evaluation.calibration == CALIBRATION
     assert "8×6, 10 Hz, 0.5 s, focal length 40.0 px, baseline 12.5 cm" in report_html(report)
-    assert np.isfinite(report.bags[0].evaluation.samples[0].disparity_px).all()
+    assert np.isfinite(report.bags[0].evaluation.gallery.samples[0].disparity_px).all()
