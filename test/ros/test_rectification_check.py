@@ -21,14 +21,14 @@ def moved(image: np.ndarray, rows: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("gray", [False, True])
-@pytest.mark.parametrize("rows", [0.0, 2.0, -5.0, 12.0])
+@pytest.mark.parametrize("rows", [0.0, 0.25, 2.0, -5.0, 12.0])
 def test_rows_that_are_off(rows: float, gray: bool) -> None:
     left, right = textured_plane(SCENE)
     if gray:
         left, right = left[..., 1], right[..., 1]
     alignment = measure_alignment(left, moved(right, rows))
     assert alignment is not None
-    assert alignment.row_offset_px == pytest.approx(abs(rows), abs=0.5)
+    assert alignment.row_offset_px == pytest.approx(abs(rows), abs=0.1)
     assert alignment.disparity_px == pytest.approx(20.0, abs=0.5)
     assert alignment.matches >= 40
 
@@ -69,7 +69,7 @@ def test_real_pairs_are_rectified(data_folder: object) -> None:
         alignment = measure_alignment(left, right)
         if alignment is not None:
             measured += 1
-            assert alignment.row_offset_px <= 1.0, path
+            assert alignment.row_offset_px <= 0.6, path
             off = measure_alignment(left, moved(right, 3.0))
             assert off is None or off.row_offset_px >= 2.0, path
     assert measured >= 20
