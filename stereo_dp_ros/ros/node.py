@@ -194,8 +194,10 @@ class StereoNode(LifecycleNode):
         return run is None or run.stop()
 
     def _free_configured(self) -> None:
-        if self._configured is not None:
-            self._configured.outputs.close()
+        if self._configured is None:
+            return
+        self._configured.outputs.close()
+        self._configured.pipeline.close()
         self._configured = None
 
     def _tell_builtin(self, *reasons: str) -> None:

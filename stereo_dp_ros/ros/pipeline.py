@@ -69,7 +69,7 @@ class Pipeline:
         rectification: Rectification | None,
         topics: tuple[str, str],
     ) -> None:
-        self._estimator = estimator
+        self._estimator: Estimator | None = estimator
         self._outputs = outputs
         self._infos = infos
         self._decoder = decoder
@@ -112,6 +112,13 @@ class Pipeline:
         }
         return ProcessedPair(left, right, cameras, durations_ms)
 
+    def close(self) -> None:
+        """Let go of the estimator; an inference at work keeps it to its end.
+
+        Its memory must not wait until the executor and Python's collector have let go of the subscriptions.
+        """
+        self._estimator = None
+
     def _prepare(self, pair: ImagePair) -> tuple[UInt8Array, UInt8Array, CameraPair, RectifiedWindow | None]:
         """Return both images as arrays, rectified, with their geometry."""
         try:
@@ -143,9 +150,12 @@ class Pipeline:
             )
 
     def _infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
+        estimator = self._estimator
+        if estimator is None:
+            raise DroppedPairError("deactivated")
         try:
             with self._inference:
-                return self._estimator.infer(left, right)
+                return estimator.infer(left, right)
         except Exception as error:  # a runtime's failure must cost one pair, not the node
             line = " ".join(str(error).split())
             raise DroppedPairError("inference_failed", f"inference failed: {type(error).__name__}: {line}") from error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soak
+from ros_rig import Rig
+from ros_scene import plane_estimator
 
 
 def samples_of(*memory_mb: float) -> list[soak.Sample]:
@@ -49,3 +54,25 @@ def test_a_few_turns(part) -> None:
     checks = part(5)
     assert len(checks) >= 2
     assert [(check.name, check.detail) for check in checks if not check.passed] == []
+
+
+def test_cleanup_frees_the_model_at_once(rig: Rig) -> None:
+    """Its memory, which may be a GPU's, does not wait for Python's garbage collector to run by itself."""
+    made: list[weakref.ref[Any]] = []
+
+    def factory(_: Any) -> Any:
+        estimator = plane_estimator(20.0)
+        made.append(weakref.ref(estimator))
+        return estimator
+
+    gc.disable()
+    try:
+        node = rig.start(factory=factory)
+        rig.connect()
+        rig.publish_scene()
+        rig.last("disparity")
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        assert made[0]() is None
+    finally:
+        gc.enable()
