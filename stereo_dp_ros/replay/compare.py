@@ -49,6 +49,7 @@ COMPARED_NAMES = (
     "infer_ms",
     "latency_ms",
 )
+_TIMES = ("infer_ms", "latency_ms")
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,15 @@ class Difference:
 
 
 def paired_differences(ours: Mapping[int, Figures], theirs: Mapping[int, Figures]) -> list[Difference]:
-    """Differences of the metrics in COMPARED_NAMES that frames of both have, by stamp."""
-    common = [(ours[stamp], theirs[stamp]) for stamp in ours if stamp in theirs]
+    """Differences of the metrics in COMPARED_NAMES that frames of both have, by stamp.
+
+    The first frame, which warms both up, is left out of times.
+    """
+    common = [(ours[stamp], theirs[stamp]) for stamp in sorted(ours) if stamp in theirs]
     found = []
     for name in COMPARED_NAMES:
-        pairs = np.array([(a[name], b[name]) for a, b in common if _both_known(a, b, name)], np.float64)
+        counted = common[1:] if name in _TIMES else common
+        pairs = np.array([(a[name], b[name]) for a, b in counted if _both_known(a, b, name)], np.float64)
         if len(pairs):
             step = pairs[:, 0] - pairs[:, 1]
             sd = float(step.std(ddof=1)) if len(step) > 1 else math.nan

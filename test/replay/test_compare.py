@@ -61,6 +61,7 @@ def test_other_method_sees_the_frames_own_images() -> None:
         "metric": "epe", "ours": 0.0, "theirs": 1.5, "difference": -1.5, "sd": math.sqrt(0.5), "frames": 2,
     }  # fmt: skip
     assert (rows["bad_1"]["theirs"], rows["density"]["difference"], rows["infer_ms"]["difference"]) == (50.0, 0.0, 3.0)
+    assert rows["infer_ms"]["frames"] == 1  # the first frame warms up
 
 
 def test_holes_are_filled_for_the_errors_and_not_for_the_density() -> None:
@@ -80,7 +81,7 @@ def test_holes_are_filled_for_the_errors_and_not_for_the_density() -> None:
 
 
 def _report(path: Path, stamps: list[int], epe: float | None) -> Path:
-    frames = [{"stamp_ns": stamp, "epe": epe, "latency_ms": 20.0} for stamp in stamps]
+    frames = [{"stamp_ns": stamp, "epe": epe, "density": 5.0, "latency_ms": 20.0} for stamp in stamps]
     path.write_text(json.dumps({"created": "2026-01-02", "bags": [{"frames": []}, {"frames": frames}]}))
     return path
 
@@ -88,7 +89,9 @@ def _report(path: Path, stamps: list[int], epe: float | None) -> Path:
 def test_earlier_report_is_paired_by_stamp(tmp_path: Path) -> None:
     comparison = ReportComparison(_report(tmp_path / "old.json", [1, 2, 3], 1.5), [2, 3, 4])
     assert comparison.add(frame(TEN_PX)) == {}
-    found = comparison.against({2: {"epe": 1.0, "latency_ms": 30.0}, 3: {"epe": 1.0}, 4: {"epe": 9.0}})
+    found = comparison.against(
+        {2: {"epe": 1.0, "latency_ms": 900.0}, 3: {"epe": 1.0, "latency_ms": 30.0}, 4: {"epe": 9.0}}
+    )
     assert found["with"] == "old.json of 2026-01-02"
     epe, latency = found["metrics"]
     assert epe == {"metric": "epe", "ours": 1.0, "theirs": 1.5, "difference": -0.5, "sd": 0.0, "frames": 2}
@@ -97,9 +100,9 @@ def test_earlier_report_is_paired_by_stamp(tmp_path: Path) -> None:
 
 def test_figure_that_is_null_in_a_report_is_left_out(tmp_path: Path) -> None:
     comparison = ReportComparison(_report(tmp_path / "old.json", [1], None), [1])
-    assert [row["metric"] for row in comparison.against({1: {"epe": 1.0, "latency_ms": 3.0}})["metrics"]] == [
-        "latency_ms"
-    ]
+    assert [
+        row["metric"] for row in comparison.against({1: {"epe": 1.0, "latency_ms": 3.0, "density": 4.0}})["metrics"]
+    ] == ["density"]
 
 
 def test_reports_that_do_not_fit_are_told(tmp_path: Path) -> None:
