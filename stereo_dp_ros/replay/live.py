@@ -116,9 +116,12 @@ class NodeProcess:
         return None if peak_kib is None else peak_kib * 1024 / 1e6
 
     def memory_mb(self) -> float | None:
-        """Resident memory now, in MB (10⁶ bytes); None where /proc does not tell."""
-        resident_kib = self._status("VmRSS")
-        return None if resident_kib is None else resident_kib * 1024 / 1e6
+        """Resident memory now, in MB (10⁶ bytes), without what is shared; None where /proc does not tell.
+
+        Fast DDS' shared memory has a fixed size, but its pages become resident only as they are first used.
+        """
+        resident_kib, shared_kib = self._status("VmRSS"), self._status("RssShmem")
+        return None if resident_kib is None else (resident_kib - (shared_kib or 0)) * 1024 / 1e6
 
     def thread_count(self) -> int | None:
         """Threads of the process, native ones too; None where /proc does not tell."""
