@@ -146,10 +146,10 @@ def stream(seconds: float, rate_hz: float, stop_signal: signal.Signals, folder: 
 
 
 def own(at_s: float = 0.0) -> Sample:
-    """What this process has taken."""
+    """What this process has taken, without shared memory."""
     status = Path("/proc/self/status").read_text()
     values = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
-    return Sample(at_s, int(values["VmRSS"]) * 1024 / 1e6, int(values["Threads"]))
+    return Sample(at_s, (int(values["VmRSS"]) - int(values["RssShmem"])) * 1024 / 1e6, int(values["Threads"]))
 
 
 def cycles(count: int) -> list[Check]:
