@@ -98,6 +98,20 @@ def test_stamps_without_ground_truth_have_none_and_order_does_not_matter(tmp_pat
     truth.close()
 
 
+def test_the_first_of_two_messages_of_one_stamp_counts(tmp_path: Path) -> None:
+    def extra(bag: BagWriter) -> None:
+        for index, added in ((0, 0), (0, 1), (2, 2)):
+            pixels = TRUTH_PX + np.float32(added)
+            bag.write("/gt/disp", messages.image_message(pixels, "32FC1", STAMPS[index], FRAME), STAMPS[index] + added)
+
+    truth = TopicTruth(write_pairs_with(tmp_path / "bag", extra), "/gt/disp", LEFT)
+    for index, expected_px in ((0, 4.0), (2, 6.0)):
+        found = truth.disparity_px(STAMPS[index], CALIBRATION)
+        assert found is not None
+        assert found[0, 0] == expected_px
+    truth.close()
+
+
 @pytest.mark.parametrize(
     ("topic", "pixels", "encoding", "told"),
     [
