@@ -25,13 +25,17 @@ from stereo_dp_ros.replay.counts import count_pairs
 from stereo_dp_ros.replay.interrupts import Interruption
 from stereo_dp_ros.replay.offline import count_offline
 from stereo_dp_ros.replay.page import write_html
+from stereo_dp_ros.replay.page_frames import disparity_range_px
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
 from stereo_dp_ros.replay.session import Progress, Session
+from stereo_dp_ros.replay.table import write_csv
+from stereo_dp_ros.replay.video import write_video
 
 __all__ = ["add_arguments", "run"]
 
 _NAMESPACE = "/replay"
 _INTERRUPTED = 130
+_STILL_RATE_HZ = 1.0  # of a video of a single frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="offline: as fast as it goes, without ROS; live: over DDS to a node, to measure it (default: %(default)s)",
     )
     parser.add_argument("--rate", type=positive_float, default=1.0, help="of playing live (default: %(default)s)")
+    parser.add_argument(
+        "--find-rate", action="store_true", help="live: also find the highest rate with less than 5 %% drops"
+    )
+    parser.add_argument("--video", action="store_true", help="also write an MP4 of left image and disparity")
     parser.add_argument("--left", help="topic of the left images, where the bag has several pairs")
     parser.add_argument("--rectified", action="store_true", help="the images are, though their topic does not say so")
     add_model_options(parser)
@@ -53,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; 1 if a check failed, 130 after Ctrl-C (the report is of what was done)."""
+    if arguments.find_rate and arguments.mode != "live":
+        raise DataError("--find-rate measures a node, expected --mode live with it")
     out: Path = arguments.out.resolve()
     with BagReader(arguments.bag) as source:
         topics = _topics(source, arguments)
@@ -76,6 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
         run_bag = _live if arguments.mode == "live" else _offline
         with interruption:
             bag = run_bag(session, arguments, progress, accuracy)
+            if arguments.video and not interruption.requested:
+                progress("writing the video")
+                _write_video(session, bag, out / f"{session.name}.mp4")
     report = Report(
         title=f"stereo_dp_ros: {arguments.mode} replay of {arguments.bag.name}",
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -83,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         bags=[bag],
     )
     write_json(report, out / "report.json")
+    write_csv(report, out / "frames.csv")
     write_html(report, out / "report.html")
     exit_code = print_report(report, arguments.out)
     return _INTERRUPTED if bag.run.interrupted else exit_code
@@ -119,5 +133,24 @@ def _live(session: Session, arguments: argparse.Namespace, progress: Progress, a
         "inference_height": height,
     }
     log_folder = session.recorded_path.parent / "log"
-    run = session.play(log_folder, parameters, ros_domain_id(), ros_environment(), progress, rate=arguments.rate)
-    return session.score(run, count_pairs(run), progress, accuracy)
+    ros = (log_folder, parameters, ros_domain_id(), ros_environment(), progress)
+    run = session.play(*ros, rate=arguments.rate)
+    bag = session.score(run, count_pairs(run), progress, accuracy)
+    if not arguments.find_rate or session.stop():
+        return bag
+    return replace(bag, results={**bag.results, "highest_rate": session.find_highest_rate(*ros).to_dict()})
+
+
+def _write_video(session: Session, bag: BagReport, path: Path) -> None:
+    gallery = bag.evaluation.gallery
+    with BagReader(session.path) as source, BagReader(session.recorded_path) as recorded:
+        write_video(
+            source,
+            recorded,
+            session.topics,
+            session.namespace,
+            path,
+            rate_hz=bag.rate_hz or _STILL_RATE_HZ,
+            range_px=disparity_range_px(gallery.samples),
+            stop=session.stop,
+        )

@@ -27,6 +27,7 @@ from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
+from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import (
     CAMERA_INFO,
     CLOUD,
@@ -54,10 +55,12 @@ _CLASSES: dict[str, type] = {
 }
 
 
-def play(pipe: Connection, source: Path | RepeatedPair, topics: StereoTopics, rate: float, domain_id: int) -> None:
+def play(
+    pipe: Connection, source: Path | RepeatedPair | LoopedPairs, topics: StereoTopics, rate: float, domain_id: int
+) -> None:
     """Play a pair's topics at `rate` times their own speed; the process ends when the parent says so or goes away.
 
-    `source` is the path of a bag, or a pair that is published again and again.
+    `source` is the path of a bag, or pairs that are published again and again.
 
     Sends ``("ready", None)`` when every topic has a subscriber, ``("published", stamp_ns)`` after each pair and
     ``("done", {stamp_ns: published_ns})`` after the last, published_ns being the time just before the later image of
@@ -65,7 +68,7 @@ def play(pipe: Connection, source: Path | RepeatedPair, topics: StereoTopics, ra
     """
 
     def work() -> None:
-        opened = source if isinstance(source, RepeatedPair) else BagReader(source)
+        opened = BagReader(source) if isinstance(source, Path) else source
         with opened as bag, _ros_node("player", domain_id) as node:
             publishers = {
                 topic: node.create_publisher(_CLASSES[bag.topics[topic]], topic, _profile()) for topic in topics.inputs
@@ -122,7 +125,11 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
 
 
 def _publish_all(
-    pipe: Connection, bag: BagReader | RepeatedPair, topics: StereoTopics, publishers: Mapping[str, Any], rate: float
+    pipe: Connection,
+    bag: BagReader | RepeatedPair | LoopedPairs,
+    topics: StereoTopics,
+    publishers: Mapping[str, Any],
+    rate: float,
 ) -> dict[int, int]:
     """Publish everything when it is due; return when each pair's later image was.
 

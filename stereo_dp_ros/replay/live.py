@@ -16,6 +16,7 @@ from typing import Any
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.replay.bag import StereoTopics
+from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import DIAGNOSTICS, DISPARITY
 from stereo_dp_ros.replay.repeated_pair import RepeatedPair
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
@@ -136,7 +137,7 @@ class NodeProcess:
 
 
 def run_live(
-    source: Path | RepeatedPair,
+    source: Path | RepeatedPair | LoopedPairs,
     topics: StereoTopics,
     recorded_path: Path | None,
     node: NodeProcess,
@@ -153,7 +154,7 @@ def run_live(
 
     Parameters
     ----------
-    source : a bag's path, or a pair that is published again and again
+    source : a bag's path, or pairs that are published again and again
     recorded_path : bag to write, None to receive the outputs and let them go
     namespace : of the node, such as ``/stereo``
     outputs : names in there → types, to subscribe to; `disparity` must be among them

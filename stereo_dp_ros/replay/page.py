@@ -54,6 +54,12 @@ _NOTES = (
         "From handing a pair’s later image to DDS in the player’s process to having its disparity in the recorder’s, "
         "on the steady clock, found by stamp. The first pair, which warms the network up, is told apart.",
     ),
+    ("Jitter", "Mean of |latency − the one before|, the first pair left out."),
+    (
+        "Highest rate",
+        "The bag’s first pairs are played again and again at rising rates, each to a node of its own; pairs count from "
+        "the first answer on.",
+    ),
     (
         "Dropped",
         "Pairs that the node let go, mostly because a newer one had come (superseded): it processes the newest and "
@@ -145,6 +151,8 @@ def _tiles(bag: BagReport) -> str:
         ("bad-2.0", _figure(metrics.get("bad_2"), 1), "%"),
         ("D1", _figure(metrics.get("d1_all"), 1), "%"),
         (f"{bag.latency_name} p50", _figure(latency.p50_ms if latency else None, 0), "ms"),
+        ("jitter", _figure(latency.jitter_ms if latency else None, 1), "ms"),
+        ("highest rate, drops < 5 %", _figure((bag.results.get("highest_rate") or {}).get("rate_hz"), 1), "Hz"),
         ("first pair", _figure(latency.first_ms if latency else None, 0), "ms"),
         ("pairs answered", _figure(share, 0), "%"),
         ("node’s processor time", _figure(bag.run.cpu_percent, 0), "% of a core"),

@@ -15,15 +15,20 @@ from stereo_dp_ros.replay.accuracy import Accuracy
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.counts import PairCount, latency
 from stereo_dp_ros.replay.evaluation import evaluate
+from stereo_dp_ros.replay.highest_rate import HighestRate, Trial, find_highest_rate, trial_of
 from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.offline import Estimator, run_offline
 from stereo_dp_ros.replay.report import BagReport
-from stereo_dp_ros.replay.runs import Run
+from stereo_dp_ros.replay.runs import OUTPUTS, Run
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 
 __all__ = ["Progress", "Session"]
 
 _SIDES = ("left", "right")
+_TRIAL_S = 4.0
+_FEWEST_TRIAL_PAIRS = 60
+_MOST_TRIAL_PAIRS = 1500
 
 
 class Progress(Protocol):
@@ -79,15 +84,8 @@ class Session:
         StereoDpError
             The node does not work, or a bag cannot be read or written.
         """
-        variables = {"ROS_LOG_DIR": str(log_folder / "ros"), **environment}
-        node_environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(domain_id)}
-        input_parameters = {
-            "rectify": str(self.topics.is_raw).lower(),
-            "image_transport": "compressed" if self.topics.is_compressed else "raw",
-        }
-        command = node_command(self.namespace, {**parameters, **input_parameters}, self._remappings())
         stage = f"playing {self.name}"
-        with NodeProcess(command, node_environment, log_folder / f"{self.name}.log") as node:
+        with self._node(log_folder, parameters, domain_id, environment) as node:
             return run_live(
                 self.path,
                 self.topics,
@@ -95,11 +93,56 @@ class Session:
                 node,
                 namespace=self.namespace,
                 domain_id=domain_id,
-                environment=variables,
+                environment=_variables(log_folder, environment),
                 rate=rate,
                 on_progress=lambda _: progress(stage, 1),
                 stop=self.stop,
             )
+
+    def find_highest_rate(
+        self,
+        log_folder: Path,
+        parameters: Mapping[str, object],
+        domain_id: int,
+        environment: Mapping[str, str],
+        progress: Progress,
+    ) -> HighestRate:
+        """Play the bag's first pairs faster and faster, each rate to a node of its own; parameters as `play`."""
+        with BagReader(self.path) as source:
+            first_hz = _rate_hz(source, self.topics.left_image)
+        if first_hz is None:
+            raise DataError(f"{self.path}: one image has no rate, expected at least two to search from")
+
+        def run_at(rate_hz: float) -> Trial:
+            progress(f"trying {rate_hz:.3g} Hz")
+            pairs = min(max(round(_TRIAL_S * rate_hz), _FEWEST_TRIAL_PAIRS), _MOST_TRIAL_PAIRS)
+            with self._node(log_folder, parameters, domain_id, environment) as node:
+                run = run_live(
+                    LoopedPairs.of_bag(self.path, self.topics, rate_hz, pairs),
+                    self.topics,
+                    None,
+                    node,
+                    namespace=self.namespace,
+                    domain_id=domain_id,
+                    outputs={"disparity": OUTPUTS["disparity"]},
+                    environment=_variables(log_folder, environment),
+                    stop=self.stop,
+                )
+            return trial_of(run, rate_hz)
+
+        return find_highest_rate(run_at, first_hz, self.stop)
+
+    def _node(
+        self, log_folder: Path, parameters: Mapping[str, object], domain_id: int, environment: Mapping[str, str]
+    ) -> NodeProcess:
+        """A node that takes the bag's topics."""
+        variables = {**os.environ, **_variables(log_folder, environment), "ROS_DOMAIN_ID": str(domain_id)}
+        input_parameters = {
+            "rectify": str(self.topics.is_raw).lower(),
+            "image_transport": "compressed" if self.topics.is_compressed else "raw",
+        }
+        command = node_command(self.namespace, {**parameters, **input_parameters}, self._remappings())
+        return NodeProcess(command, variables, log_folder / f"{self.name}.log")
 
     def infer(self, estimator: Estimator, progress: Progress) -> Run:
         """Run an estimator over the bag without ROS; errors as `run_offline`."""
@@ -171,6 +214,11 @@ class Session:
             **{f"{side}/camera_info": topic for side, topic in zip(_SIDES, infos, strict=True)},
         }
         return {name: topic for name, topic in wanted.items() if topic != f"{self.namespace}/{name}"}
+
+
+def _variables(log_folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """For every process that uses ROS."""
+    return {"ROS_LOG_DIR": str(log_folder / "ros"), **environment}
 
 
 def _rate_hz(bag: BagReader, topic: str) -> float | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,6 +70,10 @@ def test_offline_report_has_the_figures(tmp_path: Path, capsys: pytest.CaptureFi
     assert bag["node"]["model"] == "toy"
     assert all(check["passed"] for check in bag["checks"])
     assert "time per pair" in (out / "report.html").read_text()
+    with (out / "frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["stamp_ns"]) for row in rows] == [frame["stamp_ns"] for frame in bag["frames"]]
+    assert [float(row["epe"]) for row in rows] == [frame["epe"] for frame in bag["frames"]]
     with BagReader(out / "bag_out") as recorded:
         assert recorded.counts["/replay/points2"] == 4
 
@@ -155,3 +161,24 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path, capsys: pyt
         assert told in line
     assert main(["replay", str(tmp_path / "bag"), "--left", "/x", *model]) == 2
     assert "/x is not the left of a pair, expected one of /stereo/left/image_rect" in capsys.readouterr().err
+
+
+def test_video_shows_every_frame_beside_its_disparity(tmp_path: Path) -> None:
+    _write(tmp_path / "bag")
+    out = tmp_path / "out"
+    model = ["--model", str(write_toy_model(tmp_path))]
+    assert main(["replay", str(tmp_path / "bag"), "--out", str(out), "--video", *model]) == 0
+    video = cv2.VideoCapture(str(out / "bag.mp4"))
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    assert len(frames) == 4
+    assert frames[0].shape == (32, 128, 3)
+    left = frames[0][:, :64].mean(axis=2)
+    assert np.abs(left - GRAY).mean() < np.abs(left[::-1] - GRAY).mean() / 3  # lossy, but the image it is
+
+
+def test_rate_search_needs_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(tmp_path), "--find-rate"]) == 2
+    assert "expected --mode live" in capsys.readouterr().err
