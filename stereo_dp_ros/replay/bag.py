@@ -107,7 +107,7 @@ class BagReader:
         if not self.path.exists():
             raise DataError(f"{self.path}: no such bag")
         with self._readable():
-            self._reader = AnyReader([self._source()], default_typestore=typestore())
+            self._reader = AnyReader(self._sources(), default_typestore=typestore())
             self._reader.open()
         self.topics: dict[str, str] = {c.topic: c.msgtype for c in self._reader.connections}
         self.counts: dict[str, int] = {topic: info.msgcount for topic, info in self._reader.topics.items()}
@@ -162,15 +162,16 @@ class BagReader:
         listed = [f"{topic} ({kind}, {self.counts[topic]})" for topic, kind in sorted(self.topics.items())]
         return ", ".join(listed) or "no topics"
 
-    def _source(self) -> Path:
-        """The folder, or the one storage file in it when the recorder left no metadata."""
+    def _sources(self) -> list[Path]:
+        """The folder, or the storage files in it when the recorder left no metadata."""
         if self.path.is_dir() and not (self.path / "metadata.yaml").is_file():
             files = sorted([*self.path.glob("*.mcap"), *self.path.glob("*.db3")])
-            if len(files) != 1:
-                found = f"{len(files)} storage files" if files else "no .mcap or .db3 file"
-                raise DataError(f"{self.path}: has no metadata.yaml and {found}, expected a rosbag2 folder")
-            return files[0]
-        return self.path
+            if not files:
+                raise DataError(
+                    f"{self.path}: has no metadata.yaml and no .mcap or .db3 file, expected a rosbag2 folder"
+                )
+            return files
+        return [self.path]
 
     def _messages(self, topics: Collection[str]) -> Iterator[tuple[Connection, int, bytes]]:
         missing = sorted(set(topics) - set(self.topics))

@@ -35,11 +35,12 @@ def frames_section(bag: BagReport) -> str:
         f'<div class="when">{_caption(bag, sample)}</div>{_pictures(sample, range_px)}' for sample in samples
     )
     scales = _scale("disparity", f"{range_px[0]:.0f} px", f"{range_px[1]:.0f} px, near")
-    if any(sample.ground_truth_px is not None for sample in samples):
+    has_truth = any(sample.ground_truth_px is not None for sample in samples)
+    if has_truth:
         scales += _scale("error", "0 px", f"≥ {ERROR_LIMIT_PX:g} px, gray: no ground truth")
     scales += _scale("confidence", "0", "1")
     return (
-        f'{_strip(bag, range_px)}<div class="card"><div class="frames">{rows}</div>'
+        f'{_strip(bag, range_px)}<div class="card"><div class="frames{"" if has_truth else " three"}">{rows}</div>'
         f'<div class="scales">{scales}</div></div>'
     )
 

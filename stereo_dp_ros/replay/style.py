@@ -66,12 +66,13 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .frames { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; }
 .strip { margin: 18px 0; }
 .strip img { width: auto; max-width: none; height: 190px; border-radius: 8px; }
+.frames.three { grid-template-columns: repeat(3, minmax(0, 1fr)); }
 .frames .when { grid-column: 1 / -1; font-size: 13px; color: var(--soft); margin-top: 8px; }
 .scales { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; font-size: 12px; color: var(--soft); }
 .scale { display: grid; grid-template-columns: auto 132px auto; align-items: center; gap: 8px; }
 .scale i { height: 9px; border-radius: 5px; display: block; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 12px; margin: 18px 0; }
-.plots svg { display: block; width: 100%; height: auto; }
+.plots svg { display: block; width: 100%; max-width: 620px; height: auto; }
 .plots .grid { stroke: var(--line); stroke-width: 1; }
 .plots .curve { fill: none; stroke: var(--accent); stroke-width: 1.8; stroke-linejoin: round; }
 .plots .reference { stroke-dasharray: 5 4; opacity: .6; }
@@ -96,6 +97,7 @@ dl.notes dd { margin: 0; color: var(--soft); }
   main { padding: 24px 16px 48px; }
   h1 { font-size: 25px; }
   .frames { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .frames.three { gap: 6px; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   dl.notes { grid-template-columns: minmax(0, 1fr); gap: 2px; }
   dl.notes dd { margin-bottom: 10px; }
