@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.errors import CalibrationError, DataError
 from stereo_dp_ros.replay.bag import BagReader, StereoTopics
 from stereo_dp_ros.replay.pairing import StereoPair, stereo_pairs
 from stereo_dp_ros.replay.prepared_pairs import PairPreparation, PreparedPair
@@ -26,8 +26,8 @@ class SourceImages:
 
     Raises
     ------
-    DataError
-        The bag has no pair, or no camera_info.
+    StereoDpError
+        The bag has no pair, or no camera_info that can be used.
     """
 
     def __init__(self, source: BagReader, topics: StereoTopics) -> None:
@@ -40,7 +40,10 @@ class SourceImages:
             raise DataError(
                 f"{source.path}: no two images of {topics.left_image} and {topics.right_image} have one stamp"
             )
-        self.calibration = self._prepare.calibration(first)
+        try:
+            self.calibration = self._prepare.calibration(first)
+        except CalibrationError as error:
+            raise CalibrationError(f"{source.path}: {error}") from None
 
     def frame_id(self, stamp: int) -> str | None:
         """Frame of the left image, None if there is no pair of this stamp."""

@@ -13,6 +13,7 @@ import pytest
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.models import DEFAULT_MODEL
 from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import count_pairs, latency
 from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, write_pairs
@@ -75,6 +76,14 @@ def test_bag_through_the_node_comes_back_exact(tmp_path: Path, play: Callable[[P
     assert found.frames[0].mean_confidence == pytest.approx(0.2)
     _run_offline(tmp_path, model)
     _require_identical(tmp_path / "offline", tmp_path / "recorded", count.published)
+
+
+def test_shipped_model_gives_the_same_bits_offline_and_live(tmp_path: Path, play: Callable[[Path], Run]) -> None:
+    run = play(Path(DEFAULT_MODEL))
+    _run_offline(tmp_path, Path(DEFAULT_MODEL))
+    published = count_pairs(run).published
+    assert published > 0
+    _require_identical(tmp_path / "offline", tmp_path / "recorded", published)
 
 
 def _run_offline(folder: Path, model: Path) -> None:
