@@ -310,6 +310,7 @@ def main(values: list[str] | None = None) -> int:
     parser.add_argument("table", choices=sorted(TABLES))
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "ablate.yaml", help="budget (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablate"), help="folder of the runs (%(default)s)")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the tables (%(default)s)")
     parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")
     parser.add_argument("--rehearse", type=int, metavar="STEPS", help="every row for so many steps, one seed")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
@@ -318,7 +319,7 @@ def main(values: list[str] | None = None) -> int:
     torch.set_num_threads(arguments.threads)
     try:
         config, out = load_ablation_config(arguments.config), arguments.out
-        results_folder = ROOT / "results"
+        results_folder = arguments.results
         if arguments.rehearse:
             config, out = _rehearsal(config, arguments.rehearse), out.with_name(f"{out.name}-rehearsal")
             results_folder = out

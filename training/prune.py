@@ -63,10 +63,13 @@ class Ports:
     correlated
         The outputs meet nothing but each other in inner products: they go without touching another layer, the same
         number from each of so many groups (a number, or the config field that has it).
+    cut
+        Modules whose first input is a volume of disparities, not of channels: the graph is not traced beyond it.
     """
 
     fixed: tuple[str, ...]
     correlated: tuple[tuple[str, int | str], ...] = ()
+    cut: tuple[str, ...] = ()
 
 
 PORTS = {
@@ -83,6 +86,7 @@ PORTS = {
     "corr": Ports(
         fixed=("mask.1", "aggregation.leave"),
         correlated=(("match4", 1), ("match8", "coarse_groups")),
+        cut=("aggregation",),
     ),
 }
 """By network type. Not `psmnet`: it is there to teach."""
@@ -111,7 +115,7 @@ def prune_step(network: nn.Module, step: int, config: PruneConfig) -> dict[str, 
     original = original_channels(network)
     keep = 1.0 - step * config.fraction
     names = {module: name for name, module in network.named_modules()}
-    graph = _graph(network)
+    graph = _graph(network, ports)
     for root in _roots(network, graph, ports):
         goal = _rounded(keep * original[names[root]][1], config.round_to)
         if goal < root.out_channels:
@@ -154,7 +158,7 @@ def _roots(network: nn.Module, graph: tp.DependencyGraph, ports: Ports) -> list[
     for module in network.modules():
         if not isinstance(module, Convolution) or module in done or module.groups > 1:
             continue
-        cut = {item.dep.layer for item in _group(graph, module) if item.dep.handler is tp.prune_conv_out_channels}
+        cut = {item.dep.layer for item in _group(graph, module) if item.dep.handler == tp.prune_conv_out_channels}
         done |= cut
         if not cut & fixed:
             roots.append(module)
@@ -165,22 +169,34 @@ def _group(graph: tp.DependencyGraph, root: nn.Module) -> Any:
     return graph.get_pruning_group(root, tp.prune_conv_out_channels, list(range(root.out_channels)))
 
 
-def _graph(network: nn.Module) -> tp.DependencyGraph:
+def _graph(network: nn.Module, ports: Ports) -> tp.DependencyGraph:
+    """The graph behind the disparity and, since the volumes are cut off, behind the correlated layers' outputs."""
     size = 2 * int(network.size_multiple)  # type: ignore[arg-type]
-    device = next(network.parameters()).device
-    image = torch.zeros(1, 3, size, size, device=device)
-    was_training = network.training
+    image = torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
     loose = [parameter for module in network.modules() for parameter in _loose_parameters(module)]
-    with torch.enable_grad():
-        graph = tp.DependencyGraph().build_dependency(
-            network.eval(),
-            (image, image),
-            forward_fn=lambda module, pair: module(*pair).disparity,
-            ignored_params=loose,
-            verbose=False,
-        )
-    network.train(was_training)
-    return graph
+    ends: list[Tensor] = []
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda _module, _inputs, output: ends.append(output))
+        for name, _ in ports.correlated
+    ]
+    hooks += [
+        network.get_submodule(name).register_forward_pre_hook(lambda _module, inputs: (inputs[0].detach(), *inputs[1:]))
+        for name in ports.cut
+    ]
+    was_training = network.training
+    try:
+        with torch.enable_grad():
+            return tp.DependencyGraph().build_dependency(
+                network.eval(),
+                (image, image),
+                forward_fn=lambda module, pair: [module(*pair).disparity, *ends],
+                ignored_params=loose,
+                verbose=False,
+            )
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
 
 
 def _loose_parameters(module: nn.Module) -> list[nn.Parameter]:

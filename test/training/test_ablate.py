@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "student": {"stem_channels": 8, "stage_channels": [8, 16, 16, 16], "stage_blocks": [1, 1, 1, 1]},
     "teacher": {
         "network": {"type": "psmnet", "config": {"max_disparity_px": 32, "width": 4, "stage_blocks": [1, 1, 1, 1]}},
-        "runs": [{"data": "procedural", "samples": 2, "optim": {"batch_size": 2}}],
+        "runs": [{"data": "procedural", "samples": 4, "optim": {"batch_size": 2}}],
     },
     "train": {"data": "procedural", "samples": 2, "optim": {"batch_size": 2}},
     "finetune": {"data": "procedural", "samples": 2, "optim": {"batch_size": 2}},
@@ -67,7 +67,7 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
     assert ablate.main([*arguments, "--max-minutes", "0"]) == 3
     assert ablate.main([*arguments, "--rehearse", "1"]) == 0
     assert "| KL | 1.86 |" in (tmp_path / "run-rehearsal" / "loss.md").read_text()
-    assert not (tmp_path / "run" / "loss.md").exists()
+    assert not (tmp_path / "results").exists()
     path.write_text(yaml.safe_dump({**SMALL, "max_disparity_px": 64}))
     assert ablate.main([*arguments, "--rehearse", "1"]) == 2
     assert "begun with another config: max_disparity_px is 32, expected 64" in capsys.readouterr().err
