@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ class OpenVinoBackend:
     device = "CPU"
 
     def __init__(self, model: Model, *, precision: str, threads: int | None) -> None:
-        self._core = ov.Core()
+        self._core = _core()
         has_bf16 = "BF16" in self._core.get_property("CPU", properties.device.capabilities())
         if precision == "bf16" and not has_bf16:
             raise BackendError("this CPU has no bf16 instructions, expected precision fp32 or auto")
@@ -70,6 +72,16 @@ def create(model: Model, *, precision: str, threads: int | None, device: str) ->
 def unusable(device: str) -> str | None:
     """None: where OpenVINO can be imported, it runs on the CPU."""
     return None
+
+
+@cache
+def _core() -> ov.Core:
+    """The one Core of this process, never freed.
+
+    A Core's CPU plugin puts a signal stack of its own under the calling thread and, when freed, the one that it found:
+    with two of them freed in the order of their making that one is gone, and the next signal (Ctrl-C) is a segfault.
+    """
+    return ov.Core()
 
 
 def _with_image_inputs(network: ov.Model) -> ov.Model:
