@@ -155,6 +155,7 @@ def own(at_s: float = 0.0) -> Sample:
 def cycles(count: int) -> list[Check]:
     """Take a node with the default model through all its states so often; now and then a pair must be answered."""
     samples = []
+    before = set(threading.enumerate())
     failed = unanswered = 0
     with quiet_rig() as rig:
         node = rig.start(factory=create_estimator)
@@ -170,13 +171,14 @@ def cycles(count: int) -> list[Check]:
         Check(f"{count} cycles: each transition", failed == 0, f"{failed} failed"),
         Check(f"{count} cycles: the subscriptions work", unanswered == 0, f"{unanswered} pairs without an answer"),
         *_leaks(f"{count} cycles", samples),
-        _no_thread(f"{count} cycles"),
+        _no_thread(f"{count} cycles", before),
     ]
 
 
 def restarts(count: int) -> list[Check]:
     """Have the camera's publishers go and come so often; the first pair after each must be answered."""
     samples = []
+    before = set(threading.enumerate())
     with quiet_rig() as rig:
         node = rig.start(factory=create_estimator)
         rig.connect(scene=SCENE)
@@ -191,7 +193,7 @@ def restarts(count: int) -> list[Check]:
     return [
         Check(f"{count} restarts: subscriptions", subscriptions == 4, f"{subscriptions}, expected 4"),
         *_leaks(f"{count} restarts", samples),
-        _no_thread(f"{count} restarts"),
+        _no_thread(f"{count} restarts", before),
     ]
 
 
@@ -229,9 +231,9 @@ def _leaks(name: str, samples: list[Sample]) -> list[Check]:
     ]
 
 
-def _no_thread(name: str) -> Check:
-    """Look for threads of the node in this process, once it is closed."""
-    left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+def _no_thread(name: str, before: set[threading.Thread]) -> Check:
+    """Look for threads of the node in this process, once it is closed: those that were not there before."""
+    left = [thread.name for thread in threading.enumerate() if thread not in before]
     return Check(f"{name}: no thread is left", not left, ", ".join(left) or "none")
 
 
