@@ -64,9 +64,12 @@ class _SignalPipe:
     """Lets the main thread wait for SIGINT or SIGTERM without polling and without a lock in the handler."""
 
     def __init__(self) -> None:
-        self._read_fd, self._write_fd = os.pipe()
+        self._read_fd, write_fd = os.pipe()
+        os.set_blocking(write_fd, False)
+        # Written by the C handler: a Python one would not run while the main thread is about to block in read().
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda _number, _frame: os.write(self._write_fd, b"\0"))
+            signal.signal(number, lambda _number, _frame: None)
 
     def wait(self) -> None:
         """Return once a signal has come."""
