@@ -32,6 +32,8 @@ class DataConfig:
         Size of a training sample, multiples of 32.
     workers
         Processes that render; 0 renders in the training process.
+    reuse
+        How often each scene is used, in other crops; a divisor of the batch size.
     """
 
     source: str = "procedural"
@@ -40,6 +42,7 @@ class DataConfig:
     crop_height_px: int = 256
     crop_width_px: int = 512
     workers: int = 2
+    reuse: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,10 @@ class TrainConfig:
         if self.optim.decay_samples > self.samples:
             raise TrainingError(
                 f"optim.decay_samples is {self.optim.decay_samples}; expected at most samples ({self.samples})"
+            )
+        if self.data.reuse < 1 or self.optim.batch_size % self.data.reuse:
+            raise TrainingError(
+                f"data.reuse is {self.data.reuse}; expected a divisor of optim.batch_size ({self.optim.batch_size})"
             )
         for name in ("crop_height_px", "crop_width_px"):
             size = getattr(self.data, name)

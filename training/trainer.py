@@ -22,11 +22,14 @@ from training.errors import TrainingError
 from training.loader import Batches, CroppedScenes, SceneSource, build_loader
 from training.losses import Objective, Supervised
 from training.record import run_record
+from training.reuse import ReusedScenes
 from training.sync_norm import synchronize_norms
 
 __all__ = ["Trainer", "learning_rate"]
 
 LOG_EVERY_STEPS = 25
+REUSE_BATCHES = 40
+"""Batches of a worker between two uses of a scene (`DataConfig.reuse`)."""
 
 
 def learning_rate(config: OptimConfig, sample: int, samples: int) -> float:
@@ -183,7 +186,11 @@ class Trainer:
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         data = self.config.data
-        dataset = CroppedScenes(self.scenes, data.crop_height_px, data.crop_width_px, self.config.seed)
+        scenes = self.scenes
+        if data.reuse > 1:
+            lag = REUSE_BATCHES * max(1, data.workers) * self.config.optim.batch_size
+            scenes = ReusedScenes(scenes, data.reuse, lag)
+        dataset = CroppedScenes(scenes, data.crop_height_px, data.crop_width_px, self.config.seed)
         batches = Batches(
             self.sample,
             self.config.samples,
