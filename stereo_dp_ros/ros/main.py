@@ -15,18 +15,19 @@ from rclpy.logging import LoggingSeverity, set_logger_level  # type: ignore[attr
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from stereo_dp_ros.ros.exit_guard import end_process_after
 from stereo_dp_ros.ros.memory import keep_freed_memory
 from stereo_dp_ros.ros.node import StereoNode
 
 __all__ = ["main"]
 
 _USAGE = "usage: stereo_node [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]"
-_EXIT_TIMEOUT_S = 1.5  # a model that is still loading does not hold the process back for longer
+EXIT_TIMEOUT_S = 1.5  # a model that is still loading does not hold the process back for longer
 _SOURCE_LOCATION = re.compile(r", at /\S+:\d+")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM.
+    """Run the node until SIGINT or SIGTERM, after which the process ends within `EXIT_TIMEOUT_S`, come what may.
 
     Returns
     -------
@@ -66,7 +67,8 @@ class _SignalPipe:
     def __init__(self) -> None:
         self._read_fd, write_fd = os.pipe()
         os.set_blocking(write_fd, False)
-        # Written by the C handler: a Python one would not run while the main thread is about to block in read().
+        # Written by the C handler. A Python one does not run for a signal that comes right before read() blocks, as
+        # where the main thread still hands the interpreter's lock over: it would run after read(), that is never.
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: None)
@@ -92,9 +94,7 @@ def _spin_until(signals: _SignalPipe, node: StereoNode) -> int:
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()
     signals.wait()
-    late = threading.Timer(_EXIT_TIMEOUT_S, os._exit, (0,))
-    late.daemon = True
-    late.start()
+    end_process_after(EXIT_TIMEOUT_S)
     stop.set()
     executor.wake()
     thread.join()
@@ -103,7 +103,6 @@ def _spin_until(signals: _SignalPipe, node: StereoNode) -> int:
     rclpy.shutdown()
     if not ended:
         os._exit(0)  # native code still runs in the inference thread; the interpreter's end under it may crash
-    late.cancel()
     return 0
 
 

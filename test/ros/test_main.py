@@ -119,6 +119,21 @@ def test_a_signal_ends_it_while_a_model_loads(start: Start) -> None:
     assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.parametrize(
+    "stuck",
+    ["node.StereoNode.destroy_node = lambda self: sleep(1000)", "import atexit; atexit.register(sleep, 1000)"],
+    ids=["in a native destructor", "at the interpreter's end"],
+)
+def test_a_signal_ends_it_whatever_is_stuck(start: Start, rig: Rig, stuck: str) -> None:
+    """Even a native function that keeps the interpreter's lock for ever; the exit code is still 0."""
+    code = PLANE_NODE.replace("import ros_scene\n", "import ctypes, ros_scene\nsleep = ctypes.PyDLL(None).sleep\n")
+    code = code.replace("from stereo_dp_ros.ros.main", f"{stuck}\nfrom stereo_dp_ros.ros.main")
+    process = start([sys.executable, "-c", code.format(folder=str(Path(__file__).parent))])
+    rig.until(lambda: rig.user.count_subscribers("left/image_rect"), "the node is active", timeout_s=30.0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
 def test_a_node_without_a_model_stays_up(start: Start, rig: Rig) -> None:
     process = start([*COMMAND, "--ros-args", "-p", "model:=none_of_these", "-r", "__ns:=/front"])
     rig.fault("configure failed: no model is named 'none_of_these'")
