@@ -42,8 +42,8 @@ NO_PHOTOS = TextureLibrary(None)
 SMALL = SceneConfig(width_px=WIDTH, height_px=HEIGHT, max_disparity_px=RANGE, texture_dir=None)
 
 
-def _scene(seed: int, family: str):
-    return compose(seed, WIDTH, HEIGHT, RANGE, NO_PHOTOS, family, vertical_error_px=0.0)
+def _scene(seed: int, family: str, detail: float = 1.0):
+    return compose(seed, WIDTH, HEIGHT, RANGE, NO_PHOTOS, family, vertical_error_px=0.0, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_fitted_surface_keeps_range_and_slope() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_warped_right_ramp_is_left_ramp(family: str, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "detail"), [(1, 1.0), (2, 1.0), (1, 1.5), (2, 2.0)])
+def test_warped_right_ramp_is_left_ramp(family: str, seed: int, detail: float) -> None:
     """Every surface carries its own left x as its texture; between samples of one layer the warp is exact."""
-    scene, lattice = _scene(seed, family), Lattice(WIDTH, HEIGHT, 2)
+    scene, lattice = _scene(seed, family, detail), Lattice(WIDTH, HEIGHT, 2)
     left, right = render_buffers(scene, lattice, NO_PHOTOS)
     hidden = occlusion_mask(left, right, lattice, scene)
     x_samples = (np.arange(lattice.shape[1], dtype=np.float64) - lattice.offset) / 2
@@ -121,10 +121,11 @@ def _pure(index: np.ndarray, lattice: Lattice) -> np.ndarray:
     return lattice.centres(same)
 
 
+@pytest.mark.parametrize("detail", [1.0, 1.5])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_occlusion_is_the_geometric_one(family: str) -> None:
+def test_occlusion_is_the_geometric_one(family: str, detail: float) -> None:
     """Against every layer's surface and outline at the exact match, without the right view's buffers."""
-    scene, lattice = _scene(3, family), Lattice(WIDTH, HEIGHT, 2)
+    scene, lattice = _scene(3, family, detail), Lattice(WIDTH, HEIGHT, 2)
     left, right = render_buffers(scene, lattice, NO_PHOTOS)
     hidden = occlusion_mask(left, right, lattice, scene)
     d = lattice.centres(left.disparity_px)
@@ -186,7 +187,7 @@ def test_nuisances_leave_labels_alone() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_pixel_is_labelled_within_the_range(family: str) -> None:
     for seed in range(6):
-        scene = _scene(seed, family)
+        scene = _scene(seed, family, detail=(1.0, 1.5)[seed % 2])
         left, right = render_buffers(scene, Lattice(WIDTH, HEIGHT, 1), NO_PHOTOS)
         assert RANGE[0] <= scene.max_disparity_px <= RANGE[1]
         assert (left.index >= 0).all() and (right.index >= 0).all()
@@ -220,9 +221,34 @@ def test_bad_textures_are_named(tmp_path: Path) -> None:
         TextureLibrary(tmp_path).load("photo:0", 0)
 
 
+def test_a_scaled_scene_is_the_same_scene_larger() -> None:
+    """Twice as large at every second sample: the same surfaces at twice the disparity, also with a vertical error."""
+    scene = compose(9, WIDTH, HEIGHT, RANGE, NO_PHOTOS, "room", vertical_error_px=1.0)
+    scene = replace(scene, vertical_offset_px=0.4, vertical_scale=0.01)
+    half = scene.scaled(0.5, WIDTH // 2, HEIGHT // 2)
+    large = render_buffers(scene, Lattice(WIDTH, HEIGHT, 1), NO_PHOTOS)
+    small = render_buffers(half, Lattice(WIDTH // 2, HEIGHT // 2, 2), NO_PHOTOS)
+    for whole, reduced in zip(large, small, strict=True):
+        same = whole.index == reduced.index[1:, 1:]
+        assert same[_pure(whole.index, Lattice(WIDTH, HEIGHT, 1))].mean() > 0.999  # outlines are rasters
+        np.testing.assert_allclose(2 * reduced.disparity_px[1:, 1:][same], whole.disparity_px[same], rtol=2e-5)
+
+
+@pytest.mark.parametrize("detail", [1.0, 2.0])
+def test_detail_of_a_config_is_the_composer_s(detail: float) -> None:
+    config = replace(SMALL, nuisances=False, detail=(detail, detail))
+    scene, lattice = (
+        compose(1, WIDTH, HEIGHT, RANGE, NO_PHOTOS, vertical_error_px=0.0, detail=detail),
+        Lattice(WIDTH, HEIGHT, 2),
+    )
+    left, _ = render_buffers(scene, lattice, NO_PHOTOS)
+    np.testing.assert_array_equal(render_sample(1, config).disparity_px, lattice.centres(left.disparity_px))
+    assert (scene.width_px, scene.height_px) == (WIDTH, HEIGHT)
+
+
 def test_bad_config_lists_every_problem() -> None:
-    with pytest.raises(DataError, match=r"size 10x10.*supersampling 3.*family 'moon'"):
-        SceneConfig(10, 10, supersampling=3, family="moon")
+    with pytest.raises(DataError, match=r"size 10x10.*detail \(1.0, 3.0\).*supersampling 3.*family 'moon'"):
+        SceneConfig(10, 10, detail=(1.0, 3.0), supersampling=3, family="moon")
 
 
 def test_features_and_nuisances_can_be_left_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -33,33 +34,37 @@ def compose(
     family: str | None = None,
     vertical_error_px: float = 0.5,
     without: frozenset[str] = frozenset(),
+    detail: float = 1.0,
 ) -> Scene:
     """The scene of a seed, in a random family unless one is given; the range is `draw_range`'s.
 
+    ``detail`` composes it on a canvas that many times as large and shows that reduced to the size asked for.
     ``without`` names `FAMILIES` and `FEATURES` to leave out.
     """
     rng = np.random.default_rng(seed)
     weights = np.array([0.0 if name in without else weight for name, weight in FAMILIES.items()])
     name = family or str(rng.choice(list(FAMILIES), p=weights / weights.sum()))
-    low, high = draw_range(rng, name, disparity_px)
-    draft = Draft(rng, library, width_px, height_px, low, high, without)
+    low, high = draw_range(rng, name, (disparity_px[0] * detail, disparity_px[1] * detail))
+    width, height = ceil(width_px * detail), ceil(height_px * detail)
+    draft = Draft(rng, library, width, height, low, high, without, detail)
     {"photo": _photo, "room": _room, "street": _street, "flying": _flying}[name](draft)
     if "shadows" not in without:
         _cast_shadows(draft)
     if "reflections" not in without:
         _mirror(draft)
     vertical = float(rng.random() < 0.5)
-    return Scene(
-        width_px,
-        height_px,
+    scene = Scene(
+        width,
+        height,
         draft.low,
         draft.high,
         tuple(draft.layers),
         name,
         tuple(draft.reflections),
-        vertical_offset_px=float(rng.normal(0, vertical_error_px / 3)) * vertical,
-        vertical_scale=float(rng.normal(0, vertical_error_px / 3)) * vertical / (2 * height_px),
+        vertical_offset_px=float(rng.normal(0, vertical_error_px * detail / 3)) * vertical,
+        vertical_scale=float(rng.normal(0, vertical_error_px * detail / 3)) * vertical / (2 * height),
     )
+    return scene.scaled(1 / detail, width_px, height_px)
 
 
 def draw_range(rng: np.random.Generator, family: str, disparity_px: tuple[float, float]) -> tuple[float, float]:
@@ -214,7 +219,7 @@ def _foot(draft: Draft, floor: Surface) -> tuple[float, float, float] | None:
 
 
 def _furnish(draft: Draft, camera: Camera, floor: Surface, yaw: float, count: int) -> None:
-    for _ in range(count):
+    for _ in range(round(count * draft.detail)):
         spot = _foot(draft, floor)
         if spot is not None:
             turn = yaw if draft.rng.random() < 0.5 else draft.rng.uniform(-3, 3)
@@ -248,7 +253,7 @@ def _solid_at(draft: Draft, camera: Camera, x: float, y: float, disparity: float
 def _stand(draft: Draft, floor: Surface, count: int) -> None:
     """Sheets whose foot is on the floor."""
     rng = draft.rng
-    for _ in range(count):
+    for _ in range(round(count * draft.detail)):
         spot = _foot(draft, floor)
         if spot is None:
             continue

@@ -52,7 +52,10 @@ class Camera:
 
 @dataclass
 class Draft:
-    """A scene being composed; ``low`` and ``high`` bound its disparities in px."""
+    """A scene being composed; ``low`` and ``high`` bound its disparities in px.
+
+    ``detail`` is how much larger it is composed than shown: there are as many times more things in it.
+    """
 
     rng: np.random.Generator
     textures: TextureLibrary
@@ -61,6 +64,7 @@ class Draft:
     low: float
     high: float
     without: frozenset[str] = frozenset()
+    detail: float = 1.0
     layers: list[Layer] = field(default_factory=list)
     reflections: list[Reflection] = field(default_factory=list)
 
@@ -106,11 +110,11 @@ class Draft:
         shape: Shape | None = None,
         *,
         fit: bool = True,
-        detail: float = 1.0,
+        finer: float = 1.0,
     ) -> None:
         """Put a layer in, cut to what can be seen.
 
-        ``fit`` brings its disparities into the scene's range; ``detail`` multiplies the raster's resolution.
+        ``fit`` brings its disparities into the scene's range; ``finer`` multiplies the raster's resolution.
         """
         full = self.full
         x0, y0, x1, y1 = box
@@ -122,7 +126,7 @@ class Draft:
         area = (box[2] - box[0]) * (box[3] - box[1])
         # finer where outlines matter more than the cost of the raster
         texels_per_px = 2.0 if area < 120 * 120 else 1.25 if area > 0.4 * self.width * self.height else 1.5
-        self.layers.append(Layer(surface, box, paint, shape or Shape(), texels_per_px * detail))
+        self.layers.append(Layer(surface, box, paint, shape or Shape(), texels_per_px * finer))
 
     def colour(self) -> tuple[float, float, float]:
         """A colour near one of the scene's palette."""

@@ -57,7 +57,7 @@ def add_object(draft: Draft, centre: tuple[float, float], size: tuple[float, flo
             near = disparity * rng.uniform(0.9, 1.1)
             draft.add(relief(draft, centre, size, near), shapes.bounds(shape), paint, shape)
         return
-    thin_px = log_uniform(rng, 1.0, 5.0)
+    thin_px = log_uniform(rng, draft.detail, 5.0)
     if kind in _SHEETS:
         shape = _SHEETS[kind](rng, centre, size)
     elif kind == "strokes":
@@ -69,9 +69,12 @@ def add_object(draft: Draft, centre: tuple[float, float], size: tuple[float, flo
 
 
 def add_clutter(draft: Draft, count: int, depth: tuple[float, float], size_px: tuple[float, float]) -> None:
-    """Things of log-uniform size anywhere, more of them far than near; ``depth`` is a part of the range."""
+    """Things of log-uniform size anywhere, more of them far than near; ``depth`` is a part of the range.
+
+    There are ``count`` of them times the scene's detail.
+    """
     rng = draft.rng
-    for _ in range(count):
+    for _ in range(round(count * draft.detail)):
         near = rng.uniform(0, 1) ** 1.5
         disparity = draft.at(depth[0] + (depth[1] - depth[0]) * near)
         size = log_uniform(rng, *size_px) * np.exp(rng.normal(0, 0.3, 2)) * (0.6 + 0.8 * near)

@@ -13,7 +13,6 @@ from training.data.textures import TextureLibrary, smooth_noise
 __all__ = ["bake"]
 
 _SUBPIXEL_BITS = 4
-_FOCAL_PX = 600.0  # of the camera that perspective textures are laid out for
 _SHADE_CELL = 8  # texels per value of the shading raster
 _SHADE_ALONE = 90  # texels; smaller surfaces have no blotches
 _SHADE_UNIT = 160  # value of the 8-bit shading raster that leaves a colour as it is
@@ -107,6 +106,7 @@ def _laid_in_depth(
 ) -> np.ndarray:
     """Texture fixed to a plane in space: a homography, since depth is 1 / disparity and that is affine."""
     surface, scale, unit = layer.surface, layer.texels_per_px, layer.paint.density
+    focal = layer.paint.focal_px
     x0, y0, x1, y1 = layer.box
     corners = surface.disparity(np.array([x0, x1]), np.array([[y0], [y1]]))
     near = float(corners.max())
@@ -116,16 +116,14 @@ def _laid_in_depth(
     # disparity can be varied in two ways over the source: across the plane and along its depth
     across = np.array([1.0, 0.0, -(x0 + x1) / 2]) if floor_like else np.array([0.0, 1.0, -(y0 + y1) / 2])
     start = rng.uniform(0, max(levels[0].shape), 2)
-    matrix = np.stack(
-        [unit * near * across + start[0] * row, unit * near * _FOCAL_PX * np.eye(3)[2] + start[1] * row, row]
-    )
+    matrix = np.stack([unit * near * across + start[0] * row, unit * near * focal * np.eye(3)[2] + start[1] * row, row])
     matrix = matrix @ np.array([[1 / scale, 0, x0], [0, 1 / scale, y0], [0, 0, 1]])
 
     # geometric mean of the two directions' densities, in source pixels per texel
     cells = max(2, size[0] // 8), max(2, size[1] // 8)
     disparity = surface.disparity(np.linspace(x0, x1, cells[0])[None, :], np.linspace(y0, y1, cells[1])[:, None])
     depth = near / np.maximum(disparity, 0.02 * near)
-    density = unit / scale * depth * np.sqrt(np.maximum(_FOCAL_PX * abs(slope) / near * depth, 1.0))
+    density = unit / scale * depth * np.sqrt(np.maximum(focal * abs(slope) / near * depth, 1.0))
     level_map = np.clip(np.rint(np.log2(np.maximum(density, 1.0))), 0, len(levels) - 1).astype(np.uint8)
     level_map = cv2.resize(level_map, size, interpolation=cv2.INTER_NEAREST)
     result = np.zeros((size[1], size[0], *levels[0].shape[2:]), np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
 from training.data.composer import FAMILIES, FEATURES, compose
+from training.data.draft import log_uniform
 from training.data.nuisances import NUISANCES, apply_nuisances
 from training.data.paint import bake
 from training.data.rasterizer import (
@@ -26,9 +27,10 @@ from training.data.sample import StereoSample
 from training.data.scene import Layer, Scene
 from training.data.textures import TextureLibrary
 
-__all__ = ["SceneConfig", "bake_scene", "default_texture_dir", "default_texture_dir", "render_buffers", "render_sample"]
+__all__ = ["SceneConfig", "bake_scene", "default_texture_dir", "render_buffers", "render_sample"]
 
 _NUISANCE_STREAM = 0x5EED
+_DETAIL_STREAM = 0xDE7A11
 _REMOVABLE = {*FAMILIES, *FEATURES, *NUISANCES, "vertical error"}
 
 
@@ -53,6 +55,10 @@ class SceneConfig:
         Folder of photographs; None paints with procedural patterns only.
     nuisances
         Apply camera response, noise, compression, vertical error.
+    detail
+        Each scene is composed on a canvas a log-uniform number of times as large, from this range within 1 to 2, and
+        shown reduced to the size asked for: smaller and more things, finer texture.  Disparities keep their range;
+        vertical error, blur and noise are in px of the views.
     supersampling
         Samples per pixel along each axis, 1 or 2.
     family
@@ -67,6 +73,7 @@ class SceneConfig:
     max_disparity_px: tuple[float, float] = (16.0, 160.0)
     texture_dir: Path | None = field(default_factory=default_texture_dir)
     nuisances: bool = True
+    detail: tuple[float, float] = (1.0, 2.0)
     supersampling: int = 2
     family: str | None = None
     without: tuple[str, ...] = ()
@@ -78,6 +85,8 @@ class SceneConfig:
             problems.append(f"size {self.width_px}x{self.height_px}, expected at least 64x64")
         if not 1.0 <= low <= high:
             problems.append(f"max_disparity_px {self.max_disparity_px}, expected 1 <= low <= high")
+        if not 1.0 <= self.detail[0] <= self.detail[1] <= 2.0:
+            problems.append(f"detail {self.detail}, expected 1 <= low <= high <= 2")
         if self.supersampling not in (1, 2):
             problems.append(f"supersampling {self.supersampling}, expected 1 or 2")
         if self.family is not None and self.family not in FAMILIES:
@@ -121,6 +130,7 @@ def render_sample(seed: int, config: SceneConfig) -> StereoSample:
     """The sample of a seed: the same arrays for the same (seed, config) and texture folder."""
     library = _library(Path(config.texture_dir) if config.texture_dir is not None else None)
     without = frozenset(config.without)
+    detail = log_uniform(np.random.default_rng((seed, _DETAIL_STREAM)), *config.detail)
     level = not config.nuisances or "vertical error" in without
     scene = compose(
         seed,
@@ -131,6 +141,7 @@ def render_sample(seed: int, config: SceneConfig) -> StereoSample:
         config.family,
         vertical_error_px=0.0 if level else 0.5,
         without=without,
+        detail=detail,
     )
     lattice = Lattice(config.width_px, config.height_px, config.supersampling)
     left, right = render_buffers(scene, lattice, library)

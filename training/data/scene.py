@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from training.data.surface import Box, Surface
+
+_RASTER_LIMIT = 2.0  # texels per px: two are what the densest lattice reads
 
 __all__ = ["Layer", "Light", "Paint", "Reflection", "Scene", "Shadow", "Shape"]
 
@@ -20,6 +22,10 @@ class Shape:
 
     groups: tuple[tuple[np.ndarray, ...], ...] = ()
     bitmap: np.ndarray | None = None
+
+    def scaled(self, factor: float) -> Shape:
+        """The outline in a picture ``factor`` times as large."""
+        return replace(self, groups=tuple(tuple(np.asarray(c) * factor for c in group) for group in self.groups))
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ class Light:
     cx_px: float
     cy_px: float
 
+    def scaled(self, factor: float) -> Light:
+        """The light over a picture ``factor`` times as large."""
+        return replace(self, focal_px=self.focal_px * factor, cx_px=self.cx_px * factor, cy_px=self.cy_px * factor)
+
 
 @dataclass(frozen=True)
 class Shadow:
@@ -43,6 +53,10 @@ class Shadow:
     shape: Shape
     depth: float
     blur_px: float
+
+    def scaled(self, factor: float) -> Shadow:
+        """The shadow in a picture ``factor`` times as large."""
+        return replace(self, shape=self.shape.scaled(factor), blur_px=self.blur_px * factor)
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,8 @@ class Paint:
     ("pattern:bricks") or "plain".  ``density`` is source pixels per left-view pixel; ``contrast`` scales the
     texture about its mean colour; ``colour`` RGB in 0..255 replaces (plain, pattern) or tints; ``shade`` is
     the strength of blotchy light; ``light`` adds diffuse shading by the surface's slope; ``perspective`` lays
-    the texture on the plane as seen in depth; ``whole`` shows the whole photograph over the layer's box, and
-    ``frame`` the part that falls into that box when the whole covers the frame.
+    the texture on the plane as a camera of ``focal_px`` sees it in depth; ``whole`` shows the whole photograph
+    over the layer's box, and ``frame`` the part that falls into that box when the whole covers the frame.
     """
 
     source: str
@@ -65,9 +79,20 @@ class Paint:
     colour: tuple[float, float, float] | None = None
     shade: float = 0.2
     perspective: bool = False
+    focal_px: float = 600.0
     whole: bool = False
     frame: Box | None = None
     light: Light | None = None
+
+    def scaled(self, factor: float) -> Paint:
+        """The look in a picture ``factor`` times as large."""
+        return replace(
+            self,
+            density=self.density / factor,
+            focal_px=self.focal_px * factor,
+            frame=None if self.frame is None else _scaled_box(self.frame, factor),
+            light=None if self.light is None else self.light.scaled(factor),
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,18 @@ class Layer:
     shape: Shape = field(default_factory=Shape)
     texels_per_px: float = 1.5
     shadows: tuple[Shadow, ...] = ()
+
+    def scaled(self, factor: float) -> Layer:
+        """The layer in a picture ``factor`` times as large; its raster keeps the texels that a lattice can show."""
+        return replace(
+            self,
+            surface=self.surface.scaled(factor),
+            box=_scaled_box(self.box, factor),
+            paint=self.paint.scaled(factor),
+            shape=self.shape.scaled(factor),
+            texels_per_px=max(self.texels_per_px, min(self.texels_per_px / factor, _RASTER_LIMIT)),
+            shadows=tuple(shadow.scaled(factor) for shadow in self.shadows),
+        )
 
     def reflected_box(self, mirrored: Surface) -> Box:
         """The part of a mirrored surface that is seen in this layer by either view."""
@@ -101,6 +138,10 @@ class Reflection:
     paint: Paint
     opacity: float
 
+    def scaled(self, factor: float) -> Reflection:
+        """The reflection in a picture ``factor`` times as large."""
+        return replace(self, surface=self.surface.scaled(factor), paint=self.paint.scaled(factor))
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -118,3 +159,24 @@ class Scene:
     reflections: tuple[Reflection, ...] = ()
     vertical_offset_px: float = 0.0
     vertical_scale: float = 0.0
+
+    def scaled(self, factor: float, width_px: int, height_px: int) -> Scene:
+        """The scene in a picture ``factor`` times as large, cut to a size."""
+        # the vertical error counts rows from the picture's middle, which the cut may move
+        shift = self.vertical_scale * (height_px - factor * self.height_px) / 2
+        return Scene(
+            width_px,
+            height_px,
+            self.min_disparity_px * factor,
+            self.max_disparity_px * factor,
+            tuple(layer.scaled(factor) for layer in self.layers),
+            self.family,
+            tuple(item.scaled(factor) for item in self.reflections),
+            vertical_offset_px=self.vertical_offset_px * factor + shift,
+            vertical_scale=self.vertical_scale,
+        )
+
+
+def _scaled_box(box: Box, factor: float) -> Box:
+    x0, y0, x1, y1 = box
+    return x0 * factor, y0 * factor, x1 * factor, y1 * factor

@@ -70,7 +70,7 @@ def _add_projected(
     shape = shapes.quad([(float(x), float(y)) for x, y in position])
     perspective = (x1 - x0) * (y1 - y0) > 100 * 100 and high > 1.25 * low
     box = x0 - 1, y0 - 1, x1 + 1, y1 + 1
-    draft.add(surface, box, replace(paint, perspective=perspective), shape, fit=False, detail=max(1.0, steep))
+    draft.add(surface, box, replace(paint, perspective=perspective), shape, fit=False, finer=max(1.0, steep))
 
 
 def add_cuboid(

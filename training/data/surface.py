@@ -66,6 +66,11 @@ class Surface:
         root = np.sqrt(np.maximum(linear * linear - (4.0 * self.p) * constant, 0.0))
         return 2.0 * constant / (linear + root) + self.x0
 
+    def scaled(self, factor: float) -> Surface:
+        """The surface in a picture ``factor`` times as large."""
+        bend = {name: getattr(self, name) / factor for name in "pqr"}
+        return replace(self, c=self.c * factor, x0=self.x0 * factor, y0=self.y0 * factor, **bend)
+
     def fitted(self, box: Box, low_px: float, high_px: float) -> Surface:
         """The nearest surface of the same form within [low, high] px and MAX_SLOPE over the box.
 
