@@ -24,8 +24,8 @@ class StereoEstimator:
     model, backend
         The model and the runtime it was loaded into.
     input_size
-        (width, height) in px at which the network works; None means the images' own size. Disparity comes
-        back at the images' resolution either way.
+        (width, height) in px at which the network works; None means the images' own size, or what the model's
+        `min_area_px` makes of it. Disparity comes back at the images' resolution either way.
     """
 
     def __init__(self, model: Model, backend: Backend, *, input_size: tuple[int, int] | None = None) -> None:
@@ -56,7 +56,8 @@ class StereoEstimator:
         require_pair(left, right)
         started = time.perf_counter()
         height, width = left.shape[:2]
-        plan = Preprocessing.plan((width, height), self.model.manifest.size_multiple, self.input_size)
+        manifest = self.model.manifest
+        plan = Preprocessing.plan((width, height), manifest.size_multiple, self.input_size, manifest.min_area_px)
         network_left, network_right = plan.apply(left), plan.apply(right)
         prepared = time.perf_counter()
         disparity, confidence = self.backend.infer(network_left, network_right)

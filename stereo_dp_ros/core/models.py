@@ -31,6 +31,8 @@ class Manifest:
         Width and height of the network's input are multiples of this many px.
     max_disparity_px
         Largest disparity that the network can answer, in px of its input.
+    min_area_px
+        Images with fewer pixels are enlarged to about this many before the network (`Preprocessing.plan`); 0 for never.
     files
         File name → SHA-256 in hexadecimal. One of them is the `.onnx`.
     network
@@ -49,6 +51,7 @@ class Manifest:
     input: Mapping[str, Any] = field(default_factory=dict)
     outputs: Any = None
     precision: str = "fp32"
+    min_area_px: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
@@ -119,6 +122,9 @@ def read_manifest(path: Path) -> Manifest:
     for key in ("size_multiple", "max_disparity_px"):
         if not isinstance(content[key], (int, float)) or content[key] <= 0:
             raise ModelError(f"{path}: {key} is {content[key]!r}, expected a number above 0")
+    area = content.get("min_area_px", 0)
+    if not isinstance(area, int) or area < 0:
+        raise ModelError(f"{path}: min_area_px is {area!r}, expected a whole number, 0 or more")
     known = {item.name for item in fields(Manifest)}
     return Manifest(**{key: value for key, value in content.items() if key in known})
 

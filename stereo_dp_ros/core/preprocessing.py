@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.errors import ImageError
 
-__all__ = ["Preprocessing", "require_pair"]
+__all__ = ["MAX_ENLARGEMENT", "Preprocessing", "require_pair"]
+
+MAX_ENLARGEMENT = 2.0
+"""Most that small images are enlarged along each side."""
 
 
 def require_pair(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> None:
@@ -27,6 +30,11 @@ def require_pair(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> None:
         raise ImageError(
             f"left is {_describe(left)} and right is {_describe(right)}, expected the same size and channels"
         )
+
+
+def _enlarged(size: tuple[int, int], min_area_px: int) -> tuple[int, int]:
+    factor = min(MAX_ENLARGEMENT, (min_area_px / (size[0] * size[1])) ** 0.5)
+    return size if factor <= 1 else (round(size[0] * factor), round(size[1] * factor))
 
 
 def _describe(image: NDArray[np.uint8]) -> str:
@@ -48,10 +56,19 @@ class Preprocessing:
 
     @classmethod
     def plan(
-        cls, image_size: tuple[int, int], size_multiple: int, network_size: tuple[int, int] | None = None
+        cls,
+        image_size: tuple[int, int],
+        size_multiple: int,
+        network_size: tuple[int, int] | None = None,
+        min_area_px: int = 0,
     ) -> Preprocessing:
-        """Sizes are (width, height) in px; `network_size` None keeps the image's own."""
-        width, height = network_size or image_size
+        """Sizes are (width, height) in px.
+
+        Without a `network_size` the network sees the image at its own size, or, if that has fewer than `min_area_px`
+        pixels, enlarged to about that area, by no more than `MAX_ENLARGEMENT`: small images are fast anyway, and
+        a network that answers at a quarter of its input's resolution sees more of them so.
+        """
+        width, height = network_size or _enlarged(image_size, min_area_px)
         padded = (-(-width // size_multiple) * size_multiple, -(-height // size_multiple) * size_multiple)
         return cls(image_size, (width, height), padded)
 

@@ -25,9 +25,8 @@ class FakeBackend:
         return disparity, np.full(disparity.shape, 0.5, np.float32)
 
 
-def model(multiple=32, max_disparity=192.0, tmp_path="."):
-    files = {"fake.onnx": "0"}
-    manifest = Manifest(name="fake", size_multiple=multiple, max_disparity_px=max_disparity, files=files)
+def model(multiple=32, max_disparity=192.0, tmp_path=".", min_area_px=0):
+    manifest = Manifest("fake", multiple, max_disparity, {"fake.onnx": "0"}, min_area_px=min_area_px)
     return Model(manifest, tmp_path)
 
 
@@ -112,6 +111,29 @@ def test_plan_pads_to_the_next_multiple(size):
     plan = Preprocessing.plan(size, 32)
     assert all(p % 32 == 0 and 0 <= p - s < 32 for p, s in zip(plan.padded_size, size, strict=True))
     assert json.dumps(plan.network_size) == json.dumps(size)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((640, 480), (640, 480)),
+        ((1280, 720), (1280, 720)),
+        ((320, 240), (640, 480)),
+        ((433, 370), (600, 512)),  # both sides times (640 * 480 / (433 * 370))^1/2 = 1.3847
+        ((200, 100), (400, 200)),  # never more than twice
+    ],
+)
+def test_small_images_are_enlarged_to_the_models_least_area(size, expected):
+    assert Preprocessing.plan(size, 32, min_area_px=640 * 480).network_size == expected
+    assert Preprocessing.plan(size, 32, (96, 64), 640 * 480).network_size == (96, 64)
+
+
+def test_disparity_of_an_enlarged_pair_is_in_its_own_pixels():
+    backend = FakeBackend(lambda image: np.full(image.shape[:2], 10.0))
+    result = StereoEstimator(model(min_area_px=640 * 480), backend).infer(noise((240, 320, 3)), noise((240, 320, 3)))
+    assert backend.seen[0].shape == (480, 640, 3)
+    np.testing.assert_array_equal(result.disparity_px, np.full((240, 320), 5.0, np.float32))
+    assert result.max_disparity_px == 96.0
 
 
 def test_resized_images_are_what_opencv_makes_of_them():
