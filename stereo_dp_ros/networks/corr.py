@@ -50,7 +50,7 @@ class CorrConfig:
     volume_blocks
         Residual blocks of the aggregation at 1/8 (before and after the hourglass each), 1/16 and 1/32.
     mask_channels
-        Channels before the upsampling weights.
+        Channels before the upsampling weights; half as many come from 1/2.
     """
 
     max_disparity_px: int = 192
@@ -74,7 +74,7 @@ class CorrConfig:
 
 
 class FeaturePyramid(nn.Module):
-    """Features at 1/4, 1/8 and 1/16, with the coarser ones' context added on the way back up."""
+    """Features at 1/2, and at 1/4, 1/8 and 1/16 with the coarser ones' context added on the way back up."""
 
     def __init__(self, config: CorrConfig) -> None:
         super().__init__()
@@ -90,14 +90,15 @@ class FeaturePyramid(nn.Module):
         self.merge8 = ConvBlock(c8, c8)
         self.merge4 = ConvBlock(c4, c4)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, 3, H, W) normalised image to features at 1/4, 1/8, 1/16."""
-        f4 = self.down4(self.stem(image))
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(N, 3, H, W) normalised image to features at 1/2, 1/4, 1/8, 1/16."""
+        f2 = self.stem(image)
+        f4 = self.down4(f2)
         f8 = self.down8(f4)
         f16 = self.down16(f8)
         f8 = self.merge8(f8 + functional.interpolate(self.lateral8(f16), scale_factor=2.0, mode="nearest"))
         f4 = self.merge4(f4 + functional.interpolate(self.lateral4(f8), scale_factor=2.0, mode="nearest"))
-        return f4, f8, f16
+        return f2, f4, f8, f16
 
 
 class Guidance(nn.Module):
@@ -169,6 +170,17 @@ class CorrNetwork(StereoNetwork):
         self.mask = nn.Sequential(
             ConvBlock(c4, config.mask_channels), nn.Conv2d(config.mask_channels, 9 * VOLUME_SCALE**2, 1)
         )
+        # What 1/4 has lost, straight from 1/2, for the match and for the edges; no part at first.
+        stem, fine = config.stem_channels, config.mask_channels // 2
+        self.match2 = nn.Conv2d(stem, config.match_channels[0], 2, stride=2, bias=False)
+        self.mask2 = nn.Sequential(
+            nn.Conv2d(stem, fine, 2, stride=2, bias=False),
+            nn.BatchNorm2d(fine),
+            nn.ReLU(),
+            nn.Conv2d(fine, 9 * VOLUME_SCALE**2, 1, bias=False),
+        )
+        for convolution in (self.match2, self.mask2[-1]):
+            nn.init.zeros_(convolution.weight)
         # Descending, as the correlation volume has them.
         bins = torch.arange(self.bins - 1.0, -1.0, -1.0).reshape(1, -1, 1, 1)
         self.register_buffer("disparities", bins, persistent=False)
@@ -176,8 +188,8 @@ class CorrNetwork(StereoNetwork):
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Disparity, confidence and logits of a pair (see `StereoOutput`)."""
         n = left.shape[0]
-        f4, f8, f16 = self.features(torch.cat([left, right]) * (1 / 64) - 2.0)
-        m4 = normalize_channels(self.match4(f4))
+        f2, f4, f8, f16 = self.features(torch.cat([left, right]) * (1 / 64) - 2.0)
+        m4 = normalize_channels(self.match4(f4) + self.match2(f2))
         m8 = normalize_channels(self.match8(f8), self.config.coarse_groups)
         fine = space_to_depth_3d(correlation_volume(m4[:n], m4[n:], self.bins))
         coarse = correlation_volume(m8[:n], m8[n:], self.bins // 2)
@@ -187,7 +199,7 @@ class CorrNetwork(StereoNetwork):
         expected = (probability * self.disparities).sum(dim=1, keepdim=True)
         local = local_expectation(probability, self.disparities, MODE_RADIUS)
         confidence = distribution_confidence(probability, self.disparities, local).detach()
-        weights = self.upsampling_weights(f4[:n])
+        weights = self.upsampling_weights(f2[:n], f4[:n])
         return StereoOutput(
             disparity=convex_upsample(local * self.bin_px, weights, VOLUME_SCALE),
             confidence=convex_upsample(confidence, weights.detach(), VOLUME_SCALE),
@@ -195,8 +207,8 @@ class CorrNetwork(StereoNetwork):
             disparity_coarse=expected * self.bin_px,
         )
 
-    def upsampling_weights(self, f4: Tensor) -> Tensor:
+    def upsampling_weights(self, f2: Tensor, f4: Tensor) -> Tensor:
         """Weights of the nine neighbours for each of the 4×4 fine pixels, (N, 9, 16, h, w), summing to 1."""
         n, _, h, w = f4.shape
-        raw = self.mask(f4).reshape(n, 9, VOLUME_SCALE**2, h, w).float()
+        raw = (self.mask(f4) + self.mask2(f2)).reshape(n, 9, VOLUME_SCALE**2, h, w).float()
         return torch.softmax(raw, dim=1)

@@ -30,7 +30,7 @@ def test_shapes_ranges_and_expectation(network: CorrNetwork) -> None:
 
 
 def test_parameter_count(network: CorrNetwork) -> None:
-    assert sum(p.numel() for p in network.parameters()) == 446_296
+    assert sum(p.numel() for p in network.parameters()) == 451_704
 
 
 def test_range_must_fit_the_hourglass() -> None:
