@@ -11,12 +11,13 @@ from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.models import list_models
 from stereo_dp_ros.core.sgbm import SGBM_METHODS, Sgbm
 from stereo_dp_ros.replay.accuracy import Accuracy
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.compare import Comparison, MethodComparison, ReportComparison, is_report
 from stereo_dp_ros.replay.ground_truth import GroundTruth
 from stereo_dp_ros.replay.lidar import LidarTruth
 from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.source_images import SourceImages
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.truth_folder import FolderTruth
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 

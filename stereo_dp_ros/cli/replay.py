@@ -20,7 +20,7 @@ from stereo_dp_ros.cli.reporting import (
 )
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.accuracy import Accuracy
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics, find_stereo_topics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import count_pairs
 from stereo_dp_ros.replay.interrupts import Interruption
 from stereo_dp_ros.replay.offline import count_offline
@@ -28,6 +28,7 @@ from stereo_dp_ros.replay.page import write_html
 from stereo_dp_ros.replay.page_frames import disparity_range_px
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
 from stereo_dp_ros.replay.session import Progress, Session
+from stereo_dp_ros.replay.stereo_topics import StereoTopics, find_stereo_topics
 from stereo_dp_ros.replay.table import write_csv
 from stereo_dp_ros.replay.video import write_video
 

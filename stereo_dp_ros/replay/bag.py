@@ -1,27 +1,26 @@
-"""Bags: writing rosbag2 mcap, reading every kind that rosbags reads, and finding the stereo topics in one."""
+"""Bags: writing rosbag2 mcap, and reading every kind that rosbags reads."""
 
 from __future__ import annotations
 
+import heapq
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
+from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
+from rosbags.rosbag2 import Reader as Reader2
 
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.messages import CAMERA_INFO, COMPRESSED_IMAGE, DISPARITY, IMAGE, as_ros2, typestore
+from stereo_dp_ros.replay.messages import as_ros2, ros1_typestore, typestore
 
-__all__ = ["BagReader", "BagWriter", "StereoTopics", "find_stereo_topics"]
+__all__ = ["BagReader", "BagWriter"]
 
 _METADATA_VERSION: Literal[8] = 8  # 9 writes QoS in a form that older ROS 2 releases do not read
-_COMPRESSED_SUFFIX = "/compressed"
-_LEFT_RIGHT = (("left", "right"), ("cam0", "cam1"), ("infra1", "infra2"))
 
 
 class BagWriter:
@@ -89,7 +88,8 @@ class BagWriter:
 class BagReader:
     """Reads rosbag2 (mcap, sqlite3, split or compressed) and ROS 1 bags; use it as a context manager.
 
-    Messages of ROS 1 bags come as those of ROS 2.
+    Messages of ROS 1 bags come as those of ROS 2. Types are those of our type store, not of the bag: what else was
+    recorded need not be understood. A folder without metadata.yaml is read from its storage files.
 
     Attributes
     ----------
@@ -106,11 +106,19 @@ class BagReader:
         self.path = Path(path)
         if not self.path.exists():
             raise DataError(f"{self.path}: no such bag")
-        with self._readable():
-            self._reader = AnyReader(self._sources(), default_typestore=typestore())
-            self._reader.open()
-        self.topics: dict[str, str] = {c.topic: c.msgtype for c in self._reader.connections}
-        self.counts: dict[str, int] = {topic: info.msgcount for topic, info in self._reader.topics.items()}
+        self.topics: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self._files: list[tuple[Reader1 | Reader2, list[Connection]]] = []
+        with ExitStack() as opened, self._readable():
+            for source in self._sources():
+                reader: Reader1 | Reader2 = Reader1(source) if source.suffix == ".bag" else Reader2(source)
+                opened.enter_context(reader)
+                self._files.append((reader, _connections(reader)))
+            self._opened = opened.pop_all()
+        for _, connections in self._files:
+            for connection in connections:
+                self.topics[connection.topic] = connection.msgtype
+                self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
 
     def __enter__(self) -> BagReader:
         return self
@@ -118,7 +126,11 @@ class BagReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reader.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._opened.close()
 
     def raw(self, topics: Collection[str] = ()) -> Iterator[tuple[str, int, bytes]]:
         """(topic, time_ns, serialized message) in order of time, of some topics or of all.
@@ -128,19 +140,21 @@ class BagReader:
         DataError
             A topic is missing, or the file is damaged.
         """
-        if not self._reader.is2:
-            for topic, time_ns, message in self.messages(topics):
-                yield topic, time_ns, bytes(typestore().serialize_cdr(message, message.__msgtype__))
-            return
-        for connection, time_ns, data in self._messages(topics):
+        store = typestore()
+        for is_ros1, connection, time_ns, data in self._messages(topics):
+            if is_ros1:
+                with self._readable():
+                    message = _ros1_message(data, connection.msgtype)
+                    data = bytes(store.serialize_cdr(message, connection.msgtype))
             yield connection.topic, time_ns, data
 
     def messages(self, topics: Collection[str] = ()) -> Iterator[tuple[str, int, Any]]:
         """(topic, time_ns, message) in order of time, of some topics or of all; errors as `raw`."""
-        for connection, time_ns, data in self._messages(topics):
+        store = typestore()
+        for is_ros1, connection, time_ns, data in self._messages(topics):
             with self._readable():
-                message = self._reader.deserialize(data, connection.msgtype)
-                message = message if self._reader.is2 else as_ros2(message)
+                kind = connection.msgtype
+                message = _ros1_message(data, kind) if is_ros1 else store.deserialize_cdr(data, kind)
             yield connection.topic, time_ns, message
 
     def require(self, wanted: Mapping[str, str]) -> None:
@@ -163,25 +177,23 @@ class BagReader:
         return ", ".join(listed) or "no topics"
 
     def _sources(self) -> list[Path]:
-        """The folder, or the storage files in it when the recorder left no metadata."""
+        """The file or folder, or the storage files in it where the recorder left no metadata."""
         if self.path.is_dir() and not (self.path / "metadata.yaml").is_file():
-            files = sorted([*self.path.glob("*.mcap"), *self.path.glob("*.db3")])
+            files = sorted(file for file in self.path.iterdir() if file.suffix in (".mcap", ".db3", ".bag"))
             if not files:
                 raise DataError(
-                    f"{self.path}: has no metadata.yaml and no .mcap or .db3 file, expected a rosbag2 folder"
+                    f"{self.path}: has no metadata.yaml and no .mcap, .db3 or .bag file, expected a rosbag2 folder"
                 )
             return files
         return [self.path]
 
-    def _messages(self, topics: Collection[str]) -> Iterator[tuple[Connection, int, bytes]]:
+    def _messages(self, topics: Collection[str]) -> Iterator[tuple[bool, Connection, int, bytes]]:
+        """Whether it is of ROS 1, connection, time and content of each message."""
         missing = sorted(set(topics) - set(self.topics))
         if missing:
             raise DataError(f"{self.path}: has no {', '.join(missing)}; it has {self.describe()}")
-        connections = [c for c in self._reader.connections if not topics or c.topic in topics]
-        if not connections:
-            return
         with self._readable():
-            yield from self._reader.messages(connections)
+            yield from heapq.merge(*(_stream(*file, topics) for file in self._files), key=lambda message: message[2])
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -193,94 +205,30 @@ class BagReader:
         except Exception as error:  # a damaged file makes parsers fail in any way they can
             raise DataError(
                 f"{self.path}: cannot be read as a bag ({_one_line(error)}), expected a complete rosbag2 folder, "
-                ".mcap, .db3 or .bag"
+                ".mcap, .db3 or .bag (`ros2 bag reindex` or `mcap recover` may save a damaged one)"
             ) from error
 
 
-@dataclass(frozen=True)
-class StereoTopics:
-    """Names of one pair's topics in a bag.
+def _connections(reader: Reader1 | Reader2) -> list[Connection]:
+    """What a file holds, or all files of a folder.
 
-    `ground_truth` is None where there is none; `rectified` says whether the images are, None lets their name tell.
+    Taken from the storage files: rosbags finds no message of a topic whose QoS is another one in metadata.yaml.
     """
-
-    left_image: str
-    right_image: str
-    left_info: str
-    right_info: str
-    ground_truth: str | None = None
-    rectified: bool | None = None
-
-    @property
-    def inputs(self) -> tuple[str, str, str, str]:
-        """What a node subscribes to."""
-        return self.left_info, self.right_info, self.left_image, self.right_image
-
-    @property
-    def is_compressed(self) -> bool:
-        """Whether the images are JPEG or PNG."""
-        return self.left_image.endswith(_COMPRESSED_SUFFIX)
-
-    @property
-    def is_raw(self) -> bool:
-        """Whether the images still have to be rectified."""
-        if self.rectified is not None:
-            return not self.rectified
-        return "rect" not in self.left_image.removesuffix(_COMPRESSED_SUFFIX).rpartition("/")[2]
-
-    def without_ground_truth(self) -> StereoTopics:
-        """The same pair, not to be scored."""
-        return replace(self, ground_truth=None)
+    storages = getattr(getattr(reader, "storage", None), "storages", [reader])
+    return [connection for storage in storages for connection in storage.connections]
 
 
-def find_stereo_topics(bag: BagReader) -> list[StereoTopics]:
-    """Every stereo pair in a bag, rectified ones first, and images before compressed ones.
-
-    A pair is two Image or CompressedImage topics whose names differ in left/right (cam0/cam1, infra1/infra2), each with
-    a camera_info beside it; ground truth is a DisparityImage topic with ``ground_truth`` in its name.
-
-    Raises
-    ------
-    DataError
-        There is no pair; the message lists the topics.
-    """
-    images = sorted(
-        (topic for topic, kind in bag.topics.items() if kind in (IMAGE, COMPRESSED_IMAGE) and bag.counts[topic]),
-        key=lambda topic: ("rect" not in topic, bag.topics[topic] == COMPRESSED_IMAGE, topic),
-    )
-    truths = [t for t, kind in bag.topics.items() if kind == DISPARITY and "ground_truth" in t]
-    pairs, alone = [], []
-    for left in images:
-        right = _other_side(left, images)
-        if right is None:
-            continue
-        infos = [f"{x.removesuffix(_COMPRESSED_SUFFIX).rpartition('/')[0]}/camera_info" for x in (left, right)]
-        missing = [info for info in infos if bag.topics.get(info) != CAMERA_INFO or not bag.counts[info]]
-        if missing:
-            alone.append(f"{left} and {right} have no {', '.join(missing)} ({CAMERA_INFO})")
-            continue
-        namespace = left[: _common_length(left, right)].rpartition("/")[0]
-        truth = next((t for t in truths if t.partition("/ground_truth")[0] == namespace), None)
-        pairs.append(StereoTopics(left, right, infos[0], infos[1], truth))
-    if not pairs:
-        found = f" ({'; '.join(alone)})" if alone else ""
-        raise DataError(
-            f"{bag.path}: no stereo pair{found}, expected two {IMAGE} or {COMPRESSED_IMAGE} topics with messages, "
-            f"named alike but for left/right, each with camera_info beside it; it has {bag.describe()}"
-        )
-    return pairs
+def _stream(
+    reader: Reader1 | Reader2, connections: Sequence[Connection], topics: Collection[str]
+) -> Iterator[tuple[bool, Connection, int, bytes]]:
+    wanted = [connection for connection in connections if not topics or connection.topic in topics]
+    if wanted:  # else rosbags gives all of them
+        for connection, time_ns, data in reader.messages(wanted):
+            yield isinstance(reader, Reader1), connection, time_ns, data
 
 
-def _other_side(topic: str, topics: Sequence[str]) -> str | None:
-    """The right topic of a left one."""
-    for left_word, right_word in _LEFT_RIGHT:
-        if left_word in topic and topic.replace(left_word, right_word) in topics:
-            return topic.replace(left_word, right_word)
-    return None
-
-
-def _common_length(first: str, second: str) -> int:
-    return next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), len(first))
+def _ros1_message(data: bytes, msgtype: str) -> Any:
+    return as_ros2(ros1_typestore().deserialize_ros1(data, msgtype))
 
 
 def _one_line(error: BaseException) -> str:

@@ -26,7 +26,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.errors import StereoDpError
-from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
+from stereo_dp_ros.core.stamp_pairing import StampPairing
+from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import (
     CAMERA_INFO,
@@ -38,7 +39,7 @@ from stereo_dp_ros.replay.messages import (
     raw_stamp_ns,
     typestore,
 )
-from stereo_dp_ros.replay.repeated_pair import RepeatedPair
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["play", "record"]
 
@@ -55,16 +56,14 @@ _CLASSES: dict[str, type] = {
 }
 
 
-def play(
-    pipe: Connection, source: Path | RepeatedPair | LoopedPairs, topics: StereoTopics, rate: float, domain_id: int
-) -> None:
+def play(pipe: Connection, source: Path | LoopedPairs, topics: StereoTopics, rate: float, domain_id: int) -> None:
     """Play a pair's topics at `rate` times their own speed; the process ends when the parent says so or goes away.
 
     `source` is the path of a bag, or pairs that are published again and again.
 
     Sends ``("ready", None)`` when every topic has a subscriber, ``("published", stamp_ns)`` after each pair and
-    ``("done", {stamp_ns: published_ns})`` after the last, published_ns being the time just before the later image of
-    a pair was handed to DDS. Waits for ``"start"`` in between, for ``"stop"`` at the end.
+    ``("done", {stamp_ns: published_ns})`` after the last: the left image's stamp, and the time just before the later
+    image of the pair was handed to DDS. Waits for ``"start"`` in between, for ``"stop"`` at the end.
     """
 
     def work() -> None:
@@ -126,7 +125,7 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
 
 def _publish_all(
     pipe: Connection,
-    bag: BagReader | RepeatedPair | LoopedPairs,
+    bag: BagReader | LoopedPairs,
     topics: StereoTopics,
     publishers: Mapping[str, Any],
     rate: float,
@@ -135,8 +134,8 @@ def _publish_all(
 
     Ends early when the parent says anything.
     """
-    published_ns: dict[int, dict[str, int]] = {}
-    images = {topics.left_image, topics.right_image}
+    published_ns: dict[int, int] = {}
+    pairing: StampPairing[tuple[int, int]] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
     begin_ns = time.monotonic_ns() + int(_START_DELAY_S * 1e9)
     first_ns: int | None = None
     for topic, time_ns, data in bag.raw(topics.inputs):
@@ -148,16 +147,16 @@ def _publish_all(
         if pipe.poll():
             pipe.recv()  # "stop"; an error where the parent is gone
             break
-        if topic in images:
+        at_ns = time.monotonic_ns()
+        publishers[topic].publish(data)
+        if topic in topics.images:
             stamp = raw_stamp_ns(data)
-            pair = published_ns.setdefault(stamp, {})
-            pair[topic] = time.monotonic_ns()
-            publishers[topic].publish(data)
-            if len(pair) == 2:
-                pipe.send(("published", stamp))
-        else:
-            publishers[topic].publish(data)
-    return {stamp: max(pair.values()) for stamp, pair in published_ns.items() if len(pair) == 2}
+            pair = pairing.add(topics.images.index(topic), stamp, (stamp, at_ns))
+            if pair is not None:
+                left_ns = pair[0][0]
+                published_ns[left_ns] = at_ns
+                pipe.send(("published", left_ns))
+    return published_ns
 
 
 class _Storage:

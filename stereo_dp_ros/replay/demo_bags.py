@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.replay.bag import BagWriter, StereoTopics
+from stereo_dp_ros.replay.bag import BagWriter
 from stereo_dp_ros.replay.messages import camera_info_message, disparity_message, image_message, rectified_cameras
 from stereo_dp_ros.replay.scene import COURTYARD_CALIBRATION, Courtyard, StereoFrame
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["DEMO_BAGS", "NAMESPACE", "TOPICS", "DemoBag", "motorcycle", "write_pairs"]
 

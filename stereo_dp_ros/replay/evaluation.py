@@ -14,7 +14,7 @@ from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.metrics import disparity_metrics, mean_metrics
 from stereo_dp_ros.core.sparsification import CONFIDENCE_METRIC_NAMES, curve_metrics
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.checks import check_camera_info, check_cloud, check_confidence, check_depth, check_disparity
 from stereo_dp_ros.replay.counts import Check
 from stereo_dp_ros.replay.decoding import (
@@ -27,6 +27,7 @@ from stereo_dp_ros.replay.measures import Frame, Observer
 from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
 from stereo_dp_ros.replay.runs import OUTPUTS
 from stereo_dp_ros.replay.source_images import SourceImages
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 
 __all__ = ["Evaluation", "FrameScore", "evaluate"]

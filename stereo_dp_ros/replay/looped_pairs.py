@@ -1,4 +1,4 @@
-"""A bag's first pairs, played again and again at any rate, each time with the next stamp."""
+"""Pairs that are played again and again at any rate, each time with the next stamp: of a bag, or one of arrays."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
-from stereo_dp_ros.replay.messages import raw_stamp_ns
+import numpy as np
+from numpy.typing import NDArray
+
+from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.stamp_pairing import StampPairing
+from stereo_dp_ros.replay.bag import BagReader
+from stereo_dp_ros.replay.messages import (
+    camera_info_message,
+    image_message,
+    raw_stamp_ns,
+    rectified_cameras,
+    typestore,
+)
+from stereo_dp_ros.replay.pairing import no_pairs
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["LoopedPairs"]
 
 _MOST_PAIRS = 10  # kept; their images are in memory
-_WAITING_STAMPS = 30
 _FIRST_STAMP_NS = 1_000_000_000_000
 _WARM_UP_NS = 3_000_000_000
 _STAMP_OFFSET = 4  # of a header that is a message's first field, behind the encapsulation
@@ -22,22 +33,25 @@ _STAMP_OFFSET = 4  # of a header that is a message's first field, behind the enc
 
 @dataclass(frozen=True)
 class LoopedPairs:
-    """Pairs as `BagReader` gives those of a bag, `pairs` of them at `rate_hz`, after a first one to warm up with.
+    """Pairs as `BagReader` gives those of a bag; use it as a context manager, as one.
 
     Attributes
     ----------
     topics : topic → type
     kept : of each pair topic → serialized message, camera_info first
+    pairs : how many are played, at `rate_hz`
+    warm_up : play one more 3 s ahead of them, which has the node compile its network
     """
 
     topics: Mapping[str, str]
     kept: Sequence[Mapping[str, bytes]]
     rate_hz: float
     pairs: int
+    warm_up: bool = False
 
     @classmethod
     def of_bag(cls, path: Path, topics: StereoTopics, rate_hz: float, pairs: int) -> LoopedPairs:
-        """The first pairs of a bag.
+        """The first pairs of a bag, after a warm-up; both images of a pair get one stamp.
 
         Raises
         ------
@@ -45,25 +59,41 @@ class LoopedPairs:
             The bag has no pair with camera_info, or cannot be read.
         """
         infos: dict[str, bytes] = {}
-        waiting: dict[int, dict[str, bytes]] = {}
         kept: list[dict[str, bytes]] = []
+        pairing: StampPairing[bytes] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
         with BagReader(path) as bag:
             kinds = {topic: bag.topics[topic] for topic in topics.inputs}
             for topic, _, data in bag.raw(topics.inputs):
                 if topic in (topics.left_info, topics.right_info):
                     infos[topic] = data
                     continue
-                images = waiting.setdefault(raw_stamp_ns(data), {})
-                images[topic] = data
-                if len(images) == 2 and len(infos) == 2:
-                    kept.append({**infos, **images})
-                if len(waiting) > _WAITING_STAMPS:
-                    waiting.pop(next(iter(waiting)))
+                pair = pairing.add(topics.images.index(topic), raw_stamp_ns(data), data)
+                if pair is not None and len(infos) == 2:
+                    kept.append({**infos, **dict(zip(topics.images, pair, strict=True))})
                 if len(kept) == _MOST_PAIRS:
                     break
-        if not kept:
-            raise DataError(f"{path}: no two images of {topics.left_image} and {topics.right_image} have one stamp")
-        return cls(kinds, kept, rate_hz, pairs)
+            if not kept:
+                raise no_pairs(bag, topics)
+        return cls(kinds, kept, rate_hz, pairs, warm_up=True)
+
+    @classmethod
+    def of_images(
+        cls,
+        left_rgb: NDArray[np.uint8],
+        right_rgb: NDArray[np.uint8],
+        calibration: StereoCalibration,
+        topics: StereoTopics,
+        rate_hz: float,
+        pairs: int,
+    ) -> LoopedPairs:
+        """One rectified pair, uint8 (H, W, 3) each."""
+        frame_id = "left_optical"
+        infos = [camera_info_message(camera, 0, frame_id) for camera in rectified_cameras(calibration)]
+        images = [image_message(pixels, "rgb8", 0, frame_id) for pixels in (left_rgb, right_rgb)]
+        messages = dict(zip(topics.inputs, [*infos, *images], strict=True))
+        kinds = {topic: str(message.__msgtype__) for topic, message in messages.items()}
+        kept = {topic: bytes(typestore().serialize_cdr(messages[topic], kind)) for topic, kind in kinds.items()}
+        return cls(kinds, [kept], rate_hz, pairs)
 
     def __enter__(self) -> LoopedPairs:
         return self
@@ -73,9 +103,9 @@ class LoopedPairs:
 
     def raw(self, topics: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
         """Topic, time in ns and serialized message of each, pair by pair."""
-        for index in range(1 + self.pairs):
-            begin_ns = _FIRST_STAMP_NS + (_WARM_UP_NS if index else 0)
-            stamp_ns = begin_ns + round(index * 1e9 / self.rate_hz)
+        for index in range(self.pairs + self.warm_up):
+            pause_ns = _WARM_UP_NS if self.warm_up and index else 0
+            stamp_ns = _FIRST_STAMP_NS + pause_ns + round(index * 1e9 / self.rate_hz)
             for topic, data in self.kept[index % len(self.kept)].items():
                 if topic in topics:
                     yield topic, stamp_ns, _stamped(data, stamp_ns)

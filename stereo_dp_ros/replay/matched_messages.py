@@ -74,4 +74,4 @@ class MatchedMessages:
 
     def close(self) -> None:
         """Close the bag."""
-        self._reader.__exit__(None, None, None)
+        self._reader.close()

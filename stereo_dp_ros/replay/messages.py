@@ -31,6 +31,7 @@ __all__ = [
     "image_message",
     "raw_stamp_ns",
     "rectified_cameras",
+    "ros1_typestore",
     "stamp_ns",
     "typestore",
 ]
@@ -50,6 +51,12 @@ FLOAT32_POINT_FIELD = 7  # sensor_msgs/PointField.FLOAT32
 def typestore() -> Typestore:
     """Types of ROS 2 Jazzy; those used here are the same in Humble."""
     return get_typestore(Stores.ROS2_JAZZY)
+
+
+@lru_cache(maxsize=1)
+def ros1_typestore() -> Typestore:
+    """Types of ROS 1 Noetic."""
+    return get_typestore(Stores.ROS1_NOETIC)
 
 
 def as_ros2(message: Any) -> Any:

@@ -19,12 +19,13 @@ from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.timing import textured_pair
-from stereo_dp_ros.replay.bag import StereoTopics
 from stereo_dp_ros.replay.counts import count_pairs
-from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import run_live
+from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import DISPARITY, IMAGE
-from stereo_dp_ros.replay.repeated_pair import RepeatedPair
+from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["ALL_OUTPUTS", "Goal", "NodeTimer", "Trial", "goals", "node_trials", "trial_figures"]
 
@@ -154,7 +155,7 @@ class NodeTimer:
     def _play(self, trial: Trial, rate_hz: float) -> Run:
         left, right = textured_pair(trial.size_px)
         pairs = max(2, round((self.seconds + _WARMUP_S) * rate_hz))
-        source = RepeatedPair(left, right, _calibration(trial.size_px), _TOPICS, rate_hz, pairs)
+        source = LoopedPairs.of_images(left, right, _calibration(trial.size_px), _TOPICS, rate_hz, pairs)
         variables = {"ROS_LOG_DIR": str(self.log_folder / "ros"), **self.environment}
         environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(self.domain_id)}
         log_path = self.log_folder / f"{trial.name.replace(' ', '_')}.log"

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.disparity import DisparityMap
-from stereo_dp_ros.core.errors import DataError, StereoDpError
+from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth
-from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
+from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.counts import PairCount
 from stereo_dp_ros.replay.messages import cloud_message, disparity_message, image_message
-from stereo_dp_ros.replay.pairing import StereoPair, stereo_pairs
+from stereo_dp_ros.replay.pairing import StereoPair, no_pairs, stereo_pairs
 from stereo_dp_ros.replay.prepared_pairs import PairPreparation, PreparedPair
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["Estimator", "count_offline", "run_offline"]
 
@@ -83,7 +84,7 @@ def run_offline(
         except KeyboardInterrupt:
             run.interrupted = True
     if not run.published_ns and not run.interrupted:
-        raise DataError(f"{source.path}: no two images of {topics.left_image} and {topics.right_image} have one stamp")
+        raise no_pairs(source, topics)
     run.counts = dict.fromkeys((f"{namespace}/{name}" for name in OUTPUTS), len(run.received_ns))
     return run
 

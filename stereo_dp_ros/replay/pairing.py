@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
-from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.core.stamp_pairing import StampPairing
+from stereo_dp_ros.replay.bag import BagReader
+from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
-__all__ = ["StereoPair", "stereo_pairs"]
-
-_WAITING_IMAGES = 30  # per side; an image whose partner has not come by then is unmatched
+__all__ = ["StereoPair", "no_pairs", "stereo_pairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,40 +28,47 @@ class StereoPair:
 
     @property
     def stamp_ns(self) -> int:
-        """The images' stamp."""
+        """The left image's stamp, which the outputs have."""
         return stamp_ns(self.left)
 
 
 def stereo_pairs(source: BagReader, topics: StereoTopics) -> Iterator[StereoPair]:
-    """Left and right image of one stamp, with the newest camera_info of each side, or the first for earlier pairs.
+    """Pairs as the node forms them, with the newest camera_info of each side, or the first one for earlier pairs.
 
     Raises
     ------
     DataError
-        Pairs come and no camera_info, or the bag is damaged.
+        There is no camera_info, or the bag is damaged.
     """
-    infos: dict[str, Any] = {}
-    waiting: dict[str, dict[int, Any]] = {topics.left_image: {}, topics.right_image: {}}
-    other = {topics.left_image: topics.right_image, topics.right_image: topics.left_image}
-    early: list[tuple[Any, Any]] = []  # pairs that came before the first camera_info
+    infos = {topic: _first(source, topic) for topic in (topics.left_info, topics.right_info)}
+    pairing: StampPairing[Any] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
     for topic, _, message in source.messages(topics.inputs):
-        if topic not in waiting:
+        if topic in infos:
             infos[topic] = message
-        else:
-            stamp = stamp_ns(message)
-            partner = waiting[other[topic]].pop(stamp, None)
-            if partner is None:
-                waiting[topic][stamp] = message
-                if len(waiting[topic]) > _WAITING_IMAGES:
-                    waiting[topic].pop(next(iter(waiting[topic])))
-            else:
-                early.append((message, partner) if topic == topics.left_image else (partner, message))
-        if len(infos) == 2:
-            both = (infos[topics.left_info], infos[topics.right_info])
-            yield from (StereoPair(left, right, *both) for left, right in early)
-            early.clear()
-        elif len(early) > _WAITING_IMAGES:
-            break
-    if early:
-        missing = ", ".join(sorted({topics.left_info, topics.right_info} - set(infos)))
-        raise DataError(f"{source.path}: {len(early)} pairs came and no {missing}, expected camera_info")
+            continue
+        pair = pairing.add(topics.images.index(topic), stamp_ns(message), message)
+        if pair is not None:
+            yield StereoPair(*pair, infos[topics.left_info], infos[topics.right_info])
+
+
+def no_pairs(source: BagReader, topics: StereoTopics) -> DataError:
+    """What to raise where no two images pair: tells how far apart the nearest are."""
+    stamps: dict[str, list[int]] = {topic: [] for topic in topics.images}
+    for topic, _, data in source.raw(topics.images):
+        stamps[topic].append(raw_stamp_ns(data))
+    left, right = (np.unique(stamps[topic]) for topic in topics.images)
+    place = np.clip(np.searchsorted(right, left), 1, max(1, len(right) - 1))
+    apart_ns = min(int(np.abs(right[np.minimum(p, len(right) - 1)] - left).min()) for p in (place - 1, place))
+    limit_ns = topics.sync_tolerance_ns
+    wanted = "have one stamp" if limit_ns is None else f"have stamps less than {limit_ns * 1e-6:g} ms apart"
+    return DataError(
+        f"{source.path}: no two images of {topics.left_image} and {topics.right_image} {wanted}, expected pairs; the "
+        f"nearest are {apart_ns * 1e-6:g} ms apart (--sync-tolerance-ms pairs what is less than that apart)"
+    )
+
+
+def _first(source: BagReader, topic: str) -> Any:
+    """The first message of a topic."""
+    for _, _, message in source.messages([topic]):
+        return message
+    raise DataError(f"{source.path}: {topic} has no messages, expected camera_info")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import CalibrationError, ImageError
 from stereo_dp_ros.core.rectification import RectifiedWindow, Rectifier
-from stereo_dp_ros.replay.bag import StereoTopics
 from stereo_dp_ros.replay.decoding import calibration_of, camera_of, image_pixels
 from stereo_dp_ros.replay.pairing import StereoPair
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["PairPreparation", "PreparedPair"]
 

@@ -12,15 +12,17 @@ import numpy as np
 
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.accuracy import Accuracy
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import PairCount, latency
 from stereo_dp_ros.replay.evaluation import evaluate
 from stereo_dp_ros.replay.highest_rate import HighestRate, Trial, find_highest_rate, trial_of
-from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import run_live
 from stereo_dp_ros.replay.looped_pairs import LoopedPairs
+from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.offline import Estimator, run_offline
 from stereo_dp_ros.replay.report import BagReport
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 
 __all__ = ["Progress", "Session"]
@@ -141,6 +143,9 @@ class Session:
             "rectify": str(self.topics.is_raw).lower(),
             "image_transport": "compressed" if self.topics.is_compressed else "raw",
         }
+        if self.topics.sync_tolerance_ns is not None:
+            seconds = self.topics.sync_tolerance_ns * 1e-9
+            input_parameters |= {"approximate_sync": "true", "sync_tolerance_s": repr(seconds)}
         command = node_command(self.namespace, {**parameters, **input_parameters}, self._remappings())
         return NodeProcess(command, variables, log_folder / f"{self.name}.log")
 

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.core.errors import CalibrationError, DataError
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
-from stereo_dp_ros.replay.pairing import StereoPair, stereo_pairs
+from stereo_dp_ros.core.errors import CalibrationError
+from stereo_dp_ros.replay.bag import BagReader
+from stereo_dp_ros.replay.pairing import StereoPair, no_pairs, stereo_pairs
 from stereo_dp_ros.replay.prepared_pairs import PairPreparation, PreparedPair
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["SourceImages"]
 
@@ -37,9 +38,7 @@ class SourceImages:
         self._last: tuple[int, PreparedPair] | None = None
         first = self._read()
         if first is None:
-            raise DataError(
-                f"{source.path}: no two images of {topics.left_image} and {topics.right_image} have one stamp"
-            )
+            raise no_pairs(source, topics)
         try:
             self.calibration = self._prepare.calibration(first)
         except CalibrationError as error:

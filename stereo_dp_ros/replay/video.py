@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.images import colorize_disparity
-from stereo_dp_ros.replay.bag import BagReader, StereoTopics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.decoding import disparity_pixels
 from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.source_images import SourceImages
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["write_video"]
 

@@ -16,7 +16,8 @@ from rosbags.typesys import Stores, get_typestore
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError, ImageError
 from stereo_dp_ros.replay import decoding, messages
-from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics, find_stereo_topics
+from stereo_dp_ros.replay.bag import BagReader, BagWriter
+from stereo_dp_ros.replay.stereo_topics import StereoTopics, find_stereo_topics
 
 CALIBRATION = StereoCalibration(
     width_px=6, height_px=4, fx_px=10.5, fy_px=10.25, cx_left_px=2.5, cx_right_px=4.0, cy_px=1.5, baseline_m=0.2

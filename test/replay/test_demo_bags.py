@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from stereo_dp_ros.replay.bag import BagReader, find_stereo_topics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.decoding import calibration_of, color_pixels, disparity_pixels
 from stereo_dp_ros.replay.demo_bags import COURTYARD, DEMO_BAGS, MOTORCYCLE, TOPICS, motorcycle
 from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.scene import Courtyard
+from stereo_dp_ros.replay.stereo_topics import find_stereo_topics
 
 
 def test_scene_is_long_enough() -> None:

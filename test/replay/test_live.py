@@ -18,8 +18,9 @@ from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.counts import count_pairs, latency
 from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, write_pairs
 from stereo_dp_ros.replay.evaluation import evaluate
-from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import run_live
 from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.offline import run_offline
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
 from stereo_dp_ros.replay.scene import StereoFrame

@@ -12,11 +12,12 @@ import pytest
 from stereo_dp_ros.cli.main import main
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.images import write_disparity, write_image
-from stereo_dp_ros.replay.bag import BagReader, find_stereo_topics
+from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.decoding import calibration_of, color_pixels, disparity_pixels
 from stereo_dp_ros.replay.layouts import LayoutOptions, read_layout
 from stereo_dp_ros.replay.make_bag import make_bag
 from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.stereo_topics import find_stereo_topics
 
 MIDDLEBURY = "cam0=[50 0 10; 0 50 7; 0 0 1]\ncam1=[50 0 12; 0 50 7; 0 0 1]\nbaseline=200\nwidth=20\nheight=14\n"
 KITTI = """P0: 50 0 10 0 0 50 7 0 0 0 1 0

@@ -12,11 +12,11 @@ import pytest
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.bag import StereoTopics
+from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import DISPARITY, raw_stamp_ns, typestore
 from stereo_dp_ros.replay.node_timing import ALL_OUTPUTS, Goal, NodeTimer, Trial, goals, node_trials, trial_figures
-from stereo_dp_ros.replay.repeated_pair import RepeatedPair
 from stereo_dp_ros.replay.runs import Run
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from toy_model import write_toy_model
 
 TOPICS = StereoTopics("/a/left/image_rect", "/a/right/image_rect", "/a/left/camera_info", "/a/right/camera_info")
@@ -27,7 +27,7 @@ CALIBRATION = StereoCalibration(
 
 def test_a_repeated_pair_reads_as_a_bag() -> None:
     left, right = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 3), np.uint8)
-    with RepeatedPair(left, right, CALIBRATION, TOPICS, 4.0, 3) as pair:
+    with LoopedPairs.of_images(left, right, CALIBRATION, TOPICS, 4.0, 3) as pair:
         messages = list(pair.raw(TOPICS.inputs))
         assert pair.topics.keys() == set(TOPICS.inputs)
         images_only = [topic for topic, _, _ in pair.raw([TOPICS.right_image])]

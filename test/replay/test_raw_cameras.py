@@ -15,12 +15,13 @@ from stereo_dp_ros.cli.main import main
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.disparity import DisparityMap
 from stereo_dp_ros.core.rectification import CameraParameters
-from stereo_dp_ros.replay.bag import BagReader, BagWriter, StereoTopics
+from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.decoding import disparity_pixels, float_pixels
 from stereo_dp_ros.replay.evaluation import evaluate
 from stereo_dp_ros.replay.messages import camera_info_message, image_message, rectified_cameras
 from stereo_dp_ros.replay.offline import run_offline
 from stereo_dp_ros.replay.source_images import SourceImages
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from toy_model import write_toy_model
 
 CALIBRATION = StereoCalibration(

@@ -28,11 +28,12 @@ from ros_scene import PlaneScene
 
 from stereo_dp_ros.cli.reporting import machine_facts, ros_domain_id, ros_environment
 from stereo_dp_ros.core.timing import textured_pair
-from stereo_dp_ros.replay.bag import StereoTopics
 from stereo_dp_ros.replay.counts import count_pairs
-from stereo_dp_ros.replay.live import NodeProcess, node_command, run_live
+from stereo_dp_ros.replay.live import run_live
+from stereo_dp_ros.replay.looped_pairs import LoopedPairs
+from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.node_timing import ALL_OUTPUTS
-from stereo_dp_ros.replay.repeated_pair import RepeatedPair
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.ros.node import create_estimator
 
 NAMESPACE = "/soak"
@@ -93,7 +94,7 @@ def unthrottled(log: str, period_s: float = THROTTLE_S) -> list[str]:
 def stream(seconds: float, rate_hz: float, stop_signal: signal.Signals, folder: Path) -> list[Check]:
     """Feed a node of its own for so long, watch it, and end it by this signal while it still has work."""
     left, right = textured_pair((SCENE.width_px, SCENE.height_px))
-    source = RepeatedPair(left, right, SCENE.calibration, TOPICS, rate_hz, max(2, round(seconds * rate_hz)))
+    source = LoopedPairs.of_images(left, right, SCENE.calibration, TOPICS, rate_hz, max(2, round(seconds * rate_hz)))
     variables = {"ROS_LOG_DIR": str(folder / "ros"), **ros_environment()}
     domain_id = ros_domain_id()
     environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(domain_id)}
