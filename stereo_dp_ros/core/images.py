@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "write_ply",
 ]
 
+_COLOR_LEVELS = 255
 _PNG_SCALE = 256.0  # as KITTI stores disparity in 16-bit PNG
 
 
@@ -111,12 +113,17 @@ def write_ply(path: str | Path, points_m: NDArray[np.float32], rgb: NDArray[np.u
 
 def colorize_disparity(disparity_px: NDArray[np.float32], min_px: float, max_px: float) -> NDArray[np.uint8]:
     """Disparity in colours to look at: uint8 (H, W, 3) BGR, near red, far blue, unknown black."""
-    known = np.isfinite(disparity_px)
-    span = max(max_px - min_px, 1e-6)
-    levels = np.clip((np.where(known, disparity_px, min_px) - min_px) * (255.0 / span), 0, 255)
-    colored = np.asarray(cv2.applyColorMap(levels.astype(np.uint8), cv2.COLORMAP_TURBO), np.uint8)
-    colored[~known] = 0
-    return colored
+    scale = (_COLOR_LEVELS - 1) / max(max_px - min_px, 1e-6)
+    # One pass: 1 for min_px to 255 for max_px and above, and 0 for NaN, which no integer holds.
+    levels = cv2.convertScaleAbs(np.maximum(disparity_px, min_px), alpha=scale, beta=1.0 - min_px * scale)
+    return np.asarray(cv2.applyColorMap(levels, _colors()), np.uint8)
+
+
+@cache
+def _colors() -> NDArray[np.uint8]:
+    """Black, then `_COLOR_LEVELS` of them, uint8 (256, 1, 3) BGR."""
+    levels = np.linspace(0, 255, _COLOR_LEVELS).round().astype(np.uint8)[:, None]
+    return np.concatenate([np.zeros((1, 1, 3), np.uint8), cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)])
 
 
 def _decode(path: str | Path, flags: int) -> NDArray[Any]:

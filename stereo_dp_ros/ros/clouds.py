@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -36,16 +36,18 @@ class CloudPacker:
         self._create_cloud, self.reason = _working_create_cloud(load_create_cloud or _load_create_cloud)
         self.backend = "builtin" if self._create_cloud is None else "sensor_msgs_py"
 
-    def pack(self, points_m: Float32Array, color: NDArray[np.uint8] | None, kind: str, header: Header) -> PointCloud2:
+    def pack(
+        self, xyz_m: Sequence[Float32Array], color: NDArray[np.uint8] | None, kind: str, header: Header
+    ) -> PointCloud2:
         """Return an organised cloud of float32 x, y, z and, after `kind`, a fourth float32 field.
 
         Parameters
         ----------
-        points_m : float32 (H, W, 3), NaN invalid
+        xyz_m : x, y and z, float32 (H, W) each, NaN invalid
         color : uint8 (H, W) gray or (H, W, 3) RGB; not read for ``none``
         kind : ``rgb`` packs 0x00RRGGBB into `rgb` (gray thrice), ``intensity`` is 0…255, ``none`` leaves it out
         """
-        points = _structured(points_m, color, kind)
+        points = _structured(xyz_m, color, kind)
         fields = _fields(points.dtype)
         if self._create_cloud is not None:
             return self._create_cloud(header, fields, points)
@@ -60,7 +62,7 @@ def _load_create_cloud() -> CreateCloud:
 
 
 def _working_create_cloud(load: Callable[[], CreateCloud]) -> tuple[CreateCloud | None, str]:
-    probe = _structured(np.arange(18, dtype=np.float32).reshape(2, 3, 3), None, "none")
+    probe = _structured(list(np.arange(18, dtype=np.float32).reshape(3, 2, 3)), None, "none")
     fields = _fields(probe.dtype)
     try:
         create_cloud = load()
@@ -74,13 +76,13 @@ def _working_create_cloud(load: Callable[[], CreateCloud]) -> tuple[CreateCloud 
     return create_cloud, ""
 
 
-def _structured(points_m: Float32Array, color: NDArray[np.uint8] | None, kind: str) -> NDArray[Any]:
+def _structured(xyz_m: Sequence[Float32Array], color: NDArray[np.uint8] | None, kind: str) -> NDArray[Any]:
     """Return (H, W) records of contiguous float32 x, y, z and the fourth field."""
-    names = ["x", "y", "z"] if kind == "none" else ["x", "y", "z", kind]
-    packed = np.ascontiguousarray(points_m)
+    planes, names = list(xyz_m), ["x", "y", "z"]
     if kind != "none":
-        fourth = _packed_rgb(color) if kind == "rgb" else _gray(color)
-        packed = np.asarray(cv2.merge([packed, fourth]))  # several times faster than assigning to slices
+        planes.append(_packed_rgb(color) if kind == "rgb" else _gray(color))
+        names.append(kind)
+    packed = np.asarray(cv2.merge(planes))  # several times faster than assigning to slices
     return packed.view(np.dtype([(name, np.float32) for name in names]))[..., 0]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -18,7 +19,7 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.disparity import DisparityMap
-from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth
+from stereo_dp_ros.core.geometry import depth_from_disparity, pixel_rays
 from stereo_dp_ros.core.images import colorize_disparity
 from stereo_dp_ros.core.rectification import RectifiedWindow
 from stereo_dp_ros.ros.camera import CameraPair
@@ -30,6 +31,7 @@ from stereo_dp_ros.ros.qos import output_profile
 __all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult"]
 
 Float32Array = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
 
 DISPARITY_STEP_PX = 1.0 / 16.0  # delta_d, nominal: the resolution of OpenCV's matchers, which readers expect
 
@@ -65,33 +67,37 @@ class StereoResult:
 
     @cached_property
     def adjusted_px(self) -> Float32Array:
-        """Disparity + doffs, float32 (H, W) in px, NaN without an answer."""
-        adjusted = self.disparity.disparity_px + np.float32(self.cameras.calibration.doffs_px)
-        unanswered = ~(adjusted >= np.float32(self.min_disparity_px))  # NaN too
-        if self.window is not None:
-            unanswered |= ~self.window.mask
-        adjusted[unanswered] = np.nan
-        return adjusted
+        """Disparity + doffs, float32 (H, W) in px; it says something where `answered` only."""
+        doffs_px = self.cameras.calibration.doffs_px
+        return self.disparity.disparity_px + np.float32(doffs_px) if doffs_px else self.disparity.disparity_px
 
     @cached_property
-    def answered(self) -> NDArray[np.bool_]:
+    def answered(self) -> BoolArray:
         """Where there is an answer, bool (H, W)."""
-        answered: NDArray[np.bool_] = np.isfinite(self.adjusted_px)
-        return answered
+        answered: BoolArray = self.adjusted_px >= np.float32(self.min_disparity_px)  # not so where NaN
+        return answered if self.window is None else answered & self.window.mask
 
     @cached_property
     def depth_m(self) -> Float32Array:
         """Depth, float32 (H, W), NaN where unknown, beyond the depth limits or below the confidence threshold."""
-        plain_px = np.where(self.answered, self.disparity.disparity_px, np.float32(np.nan))
-        depth = depth_from_disparity(plain_px, self.cameras.calibration)
+        depth_m = depth_from_disparity(self.disparity.disparity_px, self.cameras.calibration)
         parameters = self.parameters
+        kept = self.answered
         if parameters.min_depth_m > 0.0:
-            depth[depth < np.float32(parameters.min_depth_m)] = np.nan
+            kept = kept & (depth_m >= np.float32(parameters.min_depth_m))
         if parameters.max_depth_m > 0.0:
-            depth[depth > np.float32(parameters.max_depth_m)] = np.nan
+            kept = kept & (depth_m <= np.float32(parameters.max_depth_m))
         if parameters.confidence_threshold > 0.0:
-            depth[self.disparity.confidence < np.float32(parameters.confidence_threshold)] = np.nan
-        return depth
+            kept = kept & (self.disparity.confidence >= np.float32(parameters.confidence_threshold))
+        return _filled(depth_m, kept, np.nan)
+
+
+def _filled(values: Float32Array, kept: BoolArray, fill: float) -> Float32Array:
+    """Return `values` with `fill` where not `kept`; the same array where all are."""
+    if kept.all():
+        return values
+    filled = np.full_like(values, fill)
+    return np.asarray(cv2.copyTo(values, kept.view(np.uint8), filled), np.float32)  # half of np.where's time
 
 
 class Outputs:
@@ -138,7 +144,7 @@ class Outputs:
 
 def _disparity(result: StereoResult, _: CloudPacker) -> DisparityImage:
     calibration = result.cameras.calibration
-    adjusted = np.where(result.answered, result.adjusted_px, np.float32(result.min_disparity_px - 1.0))
+    adjusted = _filled(result.adjusted_px, result.answered, result.min_disparity_px - 1.0)
     height, width = adjusted.shape
     return disparity_message(
         adjusted,
@@ -163,19 +169,21 @@ def _depth_info(result: StereoResult, _: CloudPacker) -> CameraInfo:
 
 
 def _confidence(result: StereoResult, _: CloudPacker) -> Image:
-    confidence = np.where(result.answered, result.disparity.confidence, np.float32(0.0))
+    confidence = _filled(result.disparity.confidence, result.answered, 0.0)
     return image_message(confidence, "32FC1", result.header)
 
 
 def _points(result: StereoResult, packer: CloudPacker) -> PointCloud2:
-    step = result.parameters.points_decimation
-    points_m = points_from_depth(result.depth_m, result.cameras.calibration)
-    kind = result.parameters.points_color
-    return packer.pack(points_m[::step, ::step], result.left_image[::step, ::step], kind, result.header)
+    every = slice(None, None, result.parameters.points_decimation)
+    depth_m = np.ascontiguousarray(result.depth_m[every, every])
+    rays_x, rays_y = pixel_rays(result.cameras.calibration)
+    xyz_m = (depth_m * rays_x[every], depth_m * rays_y[every, None], depth_m)
+    return packer.pack(xyz_m, result.left_image[every, every], result.parameters.points_color, result.header)
 
 
 def _color(result: StereoResult, _: CloudPacker) -> Image:
-    colored = colorize_disparity(result.adjusted_px, result.min_disparity_px, result.max_disparity_px)
+    adjusted = _filled(result.adjusted_px, result.answered, np.nan)
+    colored = colorize_disparity(adjusted, result.min_disparity_px, result.max_disparity_px)
     return image_message(colored, "bgr8", result.header)
 
 

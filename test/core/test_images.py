@@ -79,10 +79,12 @@ def test_an_image_that_is_no_disparity_is_refused(tmp_path):
 
 
 def test_colours_run_from_blue_to_red_and_unknown_is_black():
-    colored = colorize_disparity(np.array([[0.0, 10.0, np.nan]], np.float32), 0.0, 10.0)
-    far, near, unknown = colored[0].astype(int)
+    disparity = np.array([[2.0, 12.0, np.nan, -5.0, 99.0, 2.0 + 10.0 * 50 / 254]], np.float32)
+    colored = colorize_disparity(disparity, 2.0, 12.0)
+    turbo = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0]
+    far, near = turbo[0], turbo[255]
     assert near[2] > near[0] and far[0] >= far[2]
-    assert unknown.tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(colored[0], [far, near, [0, 0, 0], far, near, turbo[50]])
 
 
 def test_ply_holds_the_finite_points(tmp_path):

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from stereo_dp_ros.ros.clouds import CloudPacker
 
-POINTS = np.random.default_rng(2).normal(size=(3, 5, 3)).astype(np.float32)
+XYZ = np.random.default_rng(2).normal(size=(3, 3, 5)).astype(np.float32)
 RGB = np.random.default_rng(3).integers(0, 256, (3, 5, 3), np.uint8)
 
 
@@ -26,9 +26,9 @@ def fields_of(cloud: PointCloud2) -> np.ndarray:
 
 
 def test_rgb_is_packed_as_pcl_reads_it() -> None:
-    points = POINTS.copy()
-    points[1, 2] = np.nan
-    cloud = CloudPacker(absent).pack(points, RGB, "rgb", Header(frame_id="left"))
+    xyz = XYZ.copy()
+    xyz[:, 1, 2] = np.nan
+    cloud = CloudPacker(absent).pack(xyz, RGB, "rgb", Header(frame_id="left"))
     assert (cloud.header.frame_id, cloud.height, cloud.width) == ("left", 3, 5)
     assert (cloud.point_step, cloud.row_step, cloud.is_dense) == (16, 80, False)
     assert cloud.is_bigendian is (sys.byteorder == "big")
@@ -39,7 +39,7 @@ def test_rgb_is_packed_as_pcl_reads_it() -> None:
         ("rgb", 12, PointField.FLOAT32, 1),
     ]
     packed = fields_of(cloud)
-    np.testing.assert_array_equal(packed[..., :3], points)
+    np.testing.assert_array_equal(packed[..., :3], np.moveaxis(xyz, 0, -1))
     bits = packed.view(np.uint32)[..., 3]
     np.testing.assert_array_equal(np.stack([bits >> 16, bits >> 8 & 255, bits & 255], -1), RGB)
     assert (bits >> 24 == 0).all()
@@ -48,20 +48,20 @@ def test_rgb_is_packed_as_pcl_reads_it() -> None:
 def test_gray_and_intensity() -> None:
     gray = RGB[..., 1]
     packer = CloudPacker(absent)
-    bits = fields_of(packer.pack(POINTS, gray, "rgb", Header())).view(np.uint32)[..., 3]
+    bits = fields_of(packer.pack(XYZ, gray, "rgb", Header())).view(np.uint32)[..., 3]
     np.testing.assert_array_equal(bits, gray * np.uint32(0x010101))
-    cloud = packer.pack(POINTS, gray, "intensity", Header())
+    cloud = packer.pack(XYZ, gray, "intensity", Header())
     assert cloud.fields[3].name == "intensity"
     np.testing.assert_array_equal(fields_of(cloud)[..., 3], gray)
-    luma = fields_of(packer.pack(POINTS, RGB, "intensity", Header()))[..., 3]
+    luma = fields_of(packer.pack(XYZ, RGB, "intensity", Header()))[..., 3]
     np.testing.assert_allclose(luma, RGB @ np.array([0.299, 0.587, 0.114]), rtol=1e-6)
-    assert packer.pack(POINTS, None, "none", Header()).point_step == 12
+    assert packer.pack(XYZ, None, "none", Header()).point_step == 12
 
 
 def test_whatever_is_installed_agrees() -> None:
     """The packer that the node would take here: the real sensor_msgs_py where there is one that is right."""
-    packed = CloudPacker().pack(POINTS, RGB, "rgb", Header(frame_id="left"))
-    assert packed == CloudPacker(absent).pack(POINTS, RGB, "rgb", Header(frame_id="left"))
+    packed = CloudPacker().pack(XYZ, RGB, "rgb", Header(frame_id="left"))
+    assert packed == CloudPacker(absent).pack(XYZ, RGB, "rgb", Header(frame_id="left"))
 
 
 def create_cloud(header: Header, fields: list[PointField], points: np.ndarray) -> PointCloud2:
@@ -95,5 +95,5 @@ def failing(*_: Any) -> PointCloud2:
 def test_sensor_msgs_py_is_used_where_it_is_right(load: Any, backend: str, reason: str) -> None:
     packer = CloudPacker(load)
     assert (packer.backend, packer.reason) == (backend, reason)
-    expected = CloudPacker(absent).pack(POINTS, RGB, "rgb", Header(frame_id="left"))
-    assert packer.pack(POINTS, RGB, "rgb", Header(frame_id="left")) == expected
+    expected = CloudPacker(absent).pack(XYZ, RGB, "rgb", Header(frame_id="left"))
+    assert packer.pack(XYZ, RGB, "rgb", Header(frame_id="left")) == expected
