@@ -1,8 +1,8 @@
 """Ablation tables of the paper, at equal budget: `python -m training.ablate {modules,supervision,loss,pruning}`.
 
-Goes on where it was left (`--max-minutes`). Once every row has been trained with every seed, TABLE.json and TABLE.md
-are written to `training/results/`, the paper's figure beside ours. `--rehearse 20` runs every row for 20 steps and
-writes into its own folder: such figures mean nothing.
+Goes on where it was left (`--max-minutes`). A finished seed of a row leaves `runs/NAME.json` in `training/results/`
+and is not run again where that file is; once every row has every seed, TABLE.json and TABLE.md are written, the figure
+of the paper beside ours. `--rehearse 20` runs every row for 20 steps in a folder of its own: its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import os
-import statistics
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,38 +23,27 @@ from lightning_fabric import Fabric
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import build_network, describe_network
 from training.checkpoint import differences
-from training.config import DataConfig, LossConfig, parse_config
-from training.distill import DistillConfig
+from training.config import DataConfig, parse_config
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
-from training.stages import RunConfig, ValidationConfig, Workshop, require_sources
-from training.teacher import open_teacher
+from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_sources
+from training.tables import LOSSES, TABLES, Row, compare, markdown, summary
+from training.teacher import Teacher
 from training.train import StopRequest
 
-__all__ = ["TABLES", "Ablation", "AblationConfig", "Row", "compare", "main"]
+__all__ = ["Ablation", "AblationConfig", "load_ablation_config", "main"]
 
 ROOT = Path(__file__).resolve().parent
-GROUND_TRUTH = DistillConfig(teacher=0.0, ground_truth=1.0)
-TEACHER = DistillConfig()
-
-
-@dataclass(frozen=True)
-class TeacherRuns:
-    """The teacher that all rows share."""
-
-    network: dict[str, Any]
-    runs: list[RunConfig]
-    loss: LossConfig = field(default_factory=LossConfig)
 
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """Budget of the tables: `train` for a row, `finetune` after a pruning step."""
+    """Budget of the tables: `train` for a row, `finetune` after a pruning step; all rows share the teacher."""
 
     data: dict[str, DataConfig]
-    teacher: TeacherRuns
+    teacher: TeacherConfig
     train: RunConfig
     finetune: RunConfig
     validation: ValidationConfig
@@ -64,211 +51,143 @@ class AblationConfig:
     seeds: int = 3
     precision: str = "bf16-mixed"
     cache_gib: float = 0.0
+    distinct_scenes: int = 0
     student: dict[str, Any] = field(default_factory=dict)
     prune: PruneConfig = field(default_factory=PruneConfig)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One row: fields of `DtpConfig` that differ from setting 3, the loss, the paper's EPE on SceneFlow.
-
-    `course` is how it comes about: "train", or for the pruning table "prune_K" (distilled, then K steps),
-    "prune_first" (trained on ground truth, pruned, then distilled) or "scratch".
-    """
-
-    label: str
-    paper_epe: float | None
-    config: dict[str, Any] = field(default_factory=dict)
-    loss: DistillConfig = GROUND_TRUTH
-    course: str = "train"
-
-
-TABLES = {
-    "modules": [
-        Row("setting 1", 1.27, {"stages": 4, "cost": "interlaced", "hourglasses": 3}),
-        Row("setting 2", 1.48, {"stages": 4, "cost": "interlaced"}),
-        Row("setting 3 (dtpnet)", 1.73),
-        Row("setting 3, spp", None, {"spp": True}),
-        Row("setting 3, interlaced cost", None, {"cost": "interlaced"}),
-        Row("setting 3, no hourglass", 5.04, {"hourglasses": 0}),
-    ],
-    "supervision": [
-        Row("ground truth", 1.73),
-        Row("ground truth + teacher", 1.61, loss=DistillConfig(ground_truth=1.0)),
-        Row("teacher", 1.56, loss=TEACHER),
-    ],
-    "loss": [
-        Row("KL", 1.86, loss=DistillConfig(distance="kl")),
-        Row("L1", 1.78, loss=TEACHER),
-    ],
-    "pruning": [
-        Row("distilled, unpruned", None, loss=TEACHER),
-        *(Row(f"after step {k}", 1.56 if k == 5 else None, loss=TEACHER, course=f"prune_{k}") for k in range(1, 6)),
-        Row("pruned first, then distilled", None, loss=TEACHER, course="prune_first"),
-        Row("pruned architecture from scratch", None, loss=TEACHER, course="scratch"),
-    ],
-}
+    def budget(self) -> dict[str, Any]:
+        """What a row's figures depend on: all but the number of seeds and the size of the cache. JSON types."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {name: value for name, value in plain.items() if name not in ("seeds", "cache_gib")}
 
 
 class Ablation:
-    """One table in a folder; `results` is None until every row has all its seeds."""
+    """Tables whose runs are in one folder, and the records of finished runs in another."""
 
-    def __init__(self, table: str, config: AblationConfig, workshop: Workshop) -> None:
-        self.rows = TABLES[table]
-        self.table = table
+    def __init__(self, config: AblationConfig, workshop: Workshop, teacher: Teacher, records: Path) -> None:
         self.config = config
         self.workshop = workshop
-        plain = json.loads(json.dumps(dataclasses.asdict(config)))
+        self.teacher = teacher
+        self.records = records
+        self.budget = config.budget()
         begun = workshop.out / "config.json"
-        if begun.exists() and (changed := differences(json.loads(begun.read_text()), plain)):
+        if begun.exists() and (changed := differences(json.loads(begun.read_text()), self.budget)):
             raise TrainingError(f"{begun}: begun with another config: {'; '.join(changed)}")
         workshop.out.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(plain, indent=1) + "\n")
+        begun.write_text(json.dumps(self.budget, indent=1) + "\n")
 
-    def results(self) -> dict[str, Any] | None:
-        """Train what is missing; the table, or None if stopped before its end."""
-        shared = {name: self._shared(name) for name in ("teacher", "ground_truth")}
+    def results(self, table: str) -> dict[str, Any] | None:
+        """Run what is missing; the table, or None if stopped before its end."""
         rows = []
-        for row in self.rows:
+        for row in TABLES[table]:
             measured = []
             for seed in range(self.config.seeds):
-                checkpoint = None if None in shared.values() else self._course(row, row.course, seed)
-                if checkpoint is None:
+                entry = self._row(row, seed)
+                if entry is None:
                     return None
-                measured.append({"seed": seed, **self._measured(checkpoint)})
-            rows.append({"label": row.label, "paper_epe": row.paper_epe, "seeds": measured, **_summary(measured)})
-        counts, line = teacher_verdict({k: self._measured(v) for k, v in shared.items() if v is not None})
-        budget = dataclasses.asdict(self.config)
+                measured.append({"seed": seed, **entry})
+            rows.append({"label": row.label, "paper_epe": row.paper_epe, "seeds": measured, **summary(measured)})
+        ground_truth = self._row(Row("ground truth", None), 0)
+        if ground_truth is None:
+            return None
+        counts, line = teacher_verdict({"teacher": self._teacher_record(), "ground_truth": ground_truth})
         return {
-            "table": self.table,
+            "table": table,
             "teacher_counts": counts,
             "teacher_line": line,
             "rows": compare(rows),
-            "budget": json.loads(json.dumps(budget)),
+            "budget": self.budget,
         }
 
-    def _shared(self, name: str) -> Path | None:
-        teacher = self.config.teacher
-        if name == "teacher":
-            return self.workshop.fit(name, _described(teacher.network), teacher.runs, teacher.loss)
-        return self._train("shared_ground_truth", self._student({}), GROUND_TRUTH, 0)
+    def _row(self, row: Row, seed: int) -> dict[str, Any] | None:
+        """A row's record with one seed: kept, or after its run."""
+        name = row.run_name(seed)
+        kept = self._kept(name, row.loss)
+        if kept is not None:
+            return kept
+        checkpoint = self._course(row, row.course, seed)
+        if checkpoint is None:
+            return None
+        network, state = network_from_checkpoint(checkpoint)
+        record = {key: state[key] for key in ("samples", "seconds", "device", "commit")}
+        return self._keep(name, row.loss, {**self.workshop.measure(network), **record})
+
+    def _teacher_record(self) -> dict[str, Any]:
+        kept = self._kept("teacher", "teacher")
+        return kept or self._keep("teacher", "teacher", self.workshop.measure_teacher(self.teacher))
+
+    def _kept(self, name: str, loss: str) -> dict[str, Any] | None:
+        path = self.records / f"{name}.json"
+        if not path.exists():
+            return None
+        kept: dict[str, Any] = json.loads(path.read_text())
+        changed = differences(kept["made_with"], self._made_with(loss))
+        if changed:
+            raise TrainingError(f"{path}: made otherwise: {'; '.join(changed)}; delete it and it is run anew")
+        measured: dict[str, Any] = kept["measured"]
+        return measured
+
+    def _keep(self, name: str, loss: str, measured: dict[str, Any]) -> dict[str, Any]:
+        self.records.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"measured": measured, "made_with": self._made_with(loss)}, indent=1) + "\n"
+        (self.records / f"{name}.json").write_text(text)
+        return measured
+
+    def _made_with(self, loss: str) -> dict[str, Any]:
+        return {"budget": self.budget, "teacher": self.teacher.identity if LOSSES[loss].teacher > 0 else ""}
 
     def _student(self, config: dict[str, Any]) -> dict[str, Any]:
         base = {"max_disparity_px": self.config.max_disparity_px, **self.config.student}
         return _described({"type": "dtpnet", "config": {**base, **config}})
 
-    def _train(self, name: str, network: dict[str, Any], loss: DistillConfig, seed: int, **rest: Any) -> Path | None:
+    def _train(self, name: str, network: dict[str, Any], loss: str, seed: int, **rest: Any) -> Path | None:
         runs = rest.pop("runs", [self.config.train])
-        teacher = None
-        if loss.teacher > 0:
-            last = f"run{len(self.config.teacher.runs) - 1}"
-            teacher = open_teacher(self.workshop.out / "teacher" / last / "last.pt", self.workshop.fabric.device)
-        return self.workshop.fit(name, network, runs, loss, teacher=teacher, seed=seed, **rest)
+        teacher = self.teacher if LOSSES[loss].teacher > 0 else None
+        return self.workshop.fit(name, network, runs, LOSSES[loss], teacher=teacher, seed=seed, **rest)
 
     def _course(self, row: Row, course: str, seed: int) -> Path | None:
-        folder = f"{self.table}/{row.label.replace(' ', '_')}/{seed}"
-        shared = f"{self.table}/course/{seed}"
+        name = dataclasses.replace(row, course=course).run_name(seed)
         if course == "train":
-            return self._train(folder, self._student(row.config), row.loss, seed)
+            return self._train(name, self._student(row.config), row.loss, seed)
         if course == "prune_first":
-            return self._prune_first(row, folder, seed)
-        steps = self.config.prune.steps
+            return self._prune_first(row, name, seed)
         if course == "scratch":
-            cut = self._course(row, f"prune_{steps}", seed)
-            runs = [self.config.train, *[self.config.finetune] * steps]
-            network = None if cut is None else _described(network_from_checkpoint(cut)[1]["description"])
-            return None if network is None else self._train(folder, network, row.loss, seed, runs=runs)
-        checkpoint = self._train(f"{shared}/unpruned", self._student({}), row.loss, seed)
-        for step in range(1, int(course.removeprefix("prune_")) + 1):
-            if checkpoint is None:
-                return None
-            checkpoint = self._cut(f"{shared}/step{step}", checkpoint, step, row.loss, seed, self.config.train.samples)
-        return checkpoint
+            return self._scratch(row, name, seed)
+        step = int(course.removeprefix("prune_"))
+        before = self._course(row, "train" if step == 1 else f"prune_{step - 1}", seed)
+        seen = self.config.train.samples + (step - 1) * self.config.finetune.samples
+        return None if before is None else self._cut(name, before, step, row.loss, seed, seen)
 
-    def _prune_first(self, row: Row, folder: str, seed: int) -> Path | None:
+    def _scratch(self, row: Row, name: str, seed: int) -> Path | None:
+        """The architecture that the last step leaves, from random weights, with as many samples in all."""
+        steps = self.config.prune.steps
+        pruned = self._course(row, f"prune_{steps}", seed)
+        if pruned is None:
+            return None
+        network = _described(network_from_checkpoint(pruned)[1]["description"])
+        return self._train(name, network, row.loss, seed, runs=[self.config.train, *[self.config.finetune] * steps])
+
+    def _prune_first(self, row: Row, name: str, seed: int) -> Path | None:
         """Half of `train` on ground truth, the pruning with ground truth, the other half distilled."""
         half = _halved(self.config.train)
-        checkpoint = self._train(f"{folder}/unpruned", self._student({}), GROUND_TRUTH, seed, runs=[half])
+        checkpoint = self._train(f"{name}/unpruned", self._student({}), "ground_truth", seed, runs=[half])
+        seen = half.samples
         for step in range(1, self.config.prune.steps + 1):
             if checkpoint is None:
                 return None
-            checkpoint = self._cut(f"{folder}/step{step}", checkpoint, step, GROUND_TRUTH, seed, half.samples)
+            checkpoint = self._cut(f"{name}/step{step}", checkpoint, step, "ground_truth", seed, seen)
+            seen += self.config.finetune.samples
         if checkpoint is None:
             return None
         network, state = network_from_checkpoint(checkpoint)
-        seen = half.samples + self.config.prune.steps * self.config.finetune.samples
         rest = {"initial": network.state_dict(), "first_scene": seen, "runs": [half]}
-        return self._train(f"{folder}/distilled", state["description"], row.loss, seed, **rest)
+        return self._train(f"{name}/distilled", state["description"], row.loss, seed, **rest)
 
-    def _cut(self, name: str, before: Path, step: int, loss: DistillConfig, seed: int, seen: int) -> Path | None:
+    def _cut(self, name: str, before: Path, step: int, loss: str, seed: int, seen: int) -> Path | None:
         network, _ = network_from_checkpoint(before)
         prune_step(network, step, self.config.prune)
-        rest = {
-            "initial": network.state_dict(),
-            "first_scene": seen + (step - 1) * self.config.finetune.samples,
-            "runs": [self.config.finetune],
-        }
+        rest = {"initial": network.state_dict(), "first_scene": seen, "runs": [self.config.finetune]}
         return self._train(name, describe_network(network), loss, seed, **rest)
-
-    def _measured(self, checkpoint: Path) -> dict[str, Any]:
-        """Measured once, kept beside the checkpoint."""
-        kept = checkpoint.with_name("measured.json")
-        if not kept.exists():
-            network, state = network_from_checkpoint(checkpoint)
-            record = {key: state[key] for key in ("seconds", "device", "commit")}
-            kept.write_text(json.dumps({**self.workshop.measure(network), **record}))
-        measured: dict[str, Any] = json.loads(kept.read_text())
-        return measured
-
-
-def compare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row with `resolved`: whether its mean EPE differs from the best row's beyond two standard errors.
-
-    None for the best row itself; False wherever there are fewer than three seeds.
-    """
-    best = min(rows, key=lambda row: float(row["epe_mean"]))
-    compared = []
-    for row in rows:
-        resolved: bool | None = None
-        if row is not best:
-            count = min(len(row["seeds"]), len(best["seeds"]))
-            error = math.hypot(row["epe_sd"] or 0.0, best["epe_sd"] or 0.0) / math.sqrt(count)
-            resolved = count >= 3 and row["epe_mean"] - best["epe_mean"] > 2 * error
-        compared.append({**row, "resolved": resolved})
-    return compared
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """The table as it is committed."""
-    said = {None: "best", True: "yes", False: "not resolved"}
-    first = results["rows"][0]["seeds"][0]
-    budget = results["budget"]
-    lines = [
-        f"# {results['table']}",
-        "",
-        f"{budget['train']['samples']} samples a row, {budget['seeds']} seeds, D = {budget['max_disparity_px']};"
-        f" {first['device']}. EPE in px on procedural validation scenes, mean ± standard deviation over the seeds; the"
-        " paper's is on SceneFlow with D = 192.",
-        "",
-        results["teacher_line"],
-        "",
-        "| | paper's EPE | EPE | worse than the best | parameters | MACs at 640x480 | latency ms |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in results["rows"]:
-        one = row["seeds"][0]
-        paper = "" if row["paper_epe"] is None else f"{row['paper_epe']:.2f}"
-        spread = "" if row["epe_sd"] is None else f" ± {row['epe_sd']:.3f}"
-        lines.append(
-            f"| {row['label']} | {paper} | {row['epe_mean']:.3f}{spread} | {said[row['resolved']]} |"
-            f" {one['parameters'] / 1e6:.3f} M | {one['macs_640x480'] / 1e9:.2f} G | {one['latency_ms']:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _summary(measured: list[dict[str, Any]]) -> dict[str, Any]:
-    values = [next(iter(entry["metrics"].values()))["epe"] for entry in measured]
-    return {"epe_mean": statistics.mean(values), "epe_sd": statistics.stdev(values) if len(values) > 1 else None}
 
 
 def _described(network: dict[str, Any]) -> dict[str, Any]:
@@ -326,8 +245,19 @@ def main(values: list[str] | None = None) -> int:
         require_sources(config.data, {"train.data": config.train.data, "validation.data": config.validation.data})
         fabric = Fabric(accelerator=arguments.accelerator, devices=1, precision=cast(Any, config.precision))
         stop = StopRequest(arguments.max_minutes)
-        workshop = Workshop(out, config.data, config.validation, fabric, stop, config.precision, config.cache_gib)
-        results = Ablation(arguments.table, config, workshop).results()
+        workshop = Workshop(
+            out,
+            config.data,
+            config.validation,
+            fabric,
+            stop,
+            config.precision,
+            config.cache_gib,
+            config.distinct_scenes,
+        )
+        teacher = workshop.teacher(config.teacher)
+        tables = None if teacher is None else Ablation(config, workshop, teacher, results_folder / "runs")
+        results = None if tables is None else tables.results(arguments.table)
     except StereoDpError as error:
         print(f"training.ablate: {error}", file=sys.stderr)
         return 2

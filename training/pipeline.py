@@ -33,21 +33,10 @@ from training.evaluate import network_from_checkpoint
 from training.export import export_model
 from training.prune import PORTS, PruneConfig, prune_step
 from training.report import report, teacher_verdict
-from training.stages import RunConfig, ValidationConfig, Workshop, require_sources
-from training.teacher import EstimatorTeacher, Teacher, open_teacher
+from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_sources
 from training.train import StopRequest
 
 __all__ = ["Pipeline", "PipelineConfig", "load_pipeline_config", "main"]
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """A teacher to train (`network`, `runs`, `loss`), or the path of a finished one (see `open_teacher`)."""
-
-    file: str = ""
-    network: dict[str, Any] = field(default_factory=dict)
-    runs: list[RunConfig] = field(default_factory=list)
-    loss: LossConfig = field(default_factory=LossConfig)
 
 
 @dataclass(frozen=True)
@@ -86,8 +75,6 @@ class PipelineConfig:
     cache_gib: float = 0.0
 
     def __post_init__(self) -> None:
-        if bool(self.teacher.file) == bool(self.teacher.network):
-            raise TrainingError("teacher has neither file nor network, or both; expected one of them")
         kind = self.student.get("type")
         if kind not in PORTS:
             raise TrainingError(f"student.type is {kind!r}; expected one that can be pruned: {', '.join(PORTS)}")
@@ -197,22 +184,19 @@ class Pipeline:
         return True
 
     def _teacher(self) -> dict[str, Any] | None:
-        teacher = self.config.teacher
-        if teacher.file:
-            opened = open_teacher(Path(teacher.file))
-            if isinstance(opened, EstimatorTeacher):
-                return {"file": teacher.file, "identity": opened.identity}
-            return {"file": teacher.file, **self._measured(Path(teacher.file))}
-        return self._fit("teacher", teacher.network, teacher.runs, teacher.loss)
+        config = self.config.teacher
+        if config.network:
+            return self._fit("teacher", config.network, config.runs, config.loss)
+        teacher = self.workshop.teacher(config)
+        figures = self.workshop.measure_teacher(teacher) if teacher and self.fabric.is_global_zero else {}
+        return None if teacher is None else {"identity": teacher.identity, "samples": 0, **figures}
 
     def _baseline(self) -> dict[str, Any] | None:
         loss = dataclasses.replace(self.config.loss, teacher=0.0, ground_truth=1.0)
         return self._fit("ground_truth", self.config.student, self.config.distil, loss)
 
     def _distil(self) -> dict[str, Any] | None:
-        return self._fit(
-            "distilled", self.config.student, self.config.distil, self.config.loss, teacher=self._open_teacher()
-        )
+        return self._fit("distilled", self.config.student, self.config.distil, self.config.loss)
 
     def _prune(self, step: int) -> dict[str, Any] | None:
         name = f"pruned_{step}"
@@ -232,7 +216,6 @@ class Pipeline:
             description,
             self.config.finetune,
             self.config.loss,
-            teacher=self._open_teacher(),
             initial=network.state_dict(),
             first_scene=seen,
         )
@@ -240,7 +223,7 @@ class Pipeline:
     def _scratch(self) -> dict[str, Any] | None:
         description = describe_network(network_from_checkpoint(self._checkpoint(self._last()))[0])
         runs = [*self.config.distil, *(self.config.finetune * self.config.prune.steps)]
-        return self._fit("scratch", description, runs, self.config.loss, teacher=self._open_teacher())
+        return self._fit("scratch", description, runs, self.config.loss)
 
     def _export(self) -> dict[str, Any] | None:
         if not self.fabric.is_global_zero:
@@ -265,7 +248,9 @@ class Pipeline:
         **rest: Any,
     ) -> dict[str, Any] | None:
         described = describe_network(build_network(description))
-        path = self.workshop.fit(name, described, runs, loss, seed=self.config.seed, **rest)
+        asks = isinstance(loss, DistillConfig) and loss.teacher > 0
+        teacher = self.workshop.teacher(self.config.teacher, self.config.seed) if asks else None
+        path = self.workshop.fit(name, described, runs, loss, teacher=teacher, seed=self.config.seed, **rest)
         return None if path is None else {**self._measured(path), "samples": _samples(runs)}
 
     def _measured(self, checkpoint: Path) -> dict[str, Any]:
@@ -280,10 +265,6 @@ class Pipeline:
             "commit": state["commit"],
             **(self.workshop.measure(network) if self.fabric.is_global_zero else {}),
         }
-
-    def _open_teacher(self) -> Teacher:
-        file = self.config.teacher.file
-        return open_teacher(Path(file) if file else self._checkpoint("teacher"), self.fabric.device)
 
     def _last(self) -> str:
         return f"pruned_{self.config.prune.steps}" if self.config.prune.steps else "distilled"

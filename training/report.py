@@ -33,7 +33,7 @@ def teacher_verdict(stages: dict[str, Any]) -> tuple[bool, str]:
 
 def report(record: dict[str, Any]) -> str:
     """Table of the stages: size, cost, latency, error by set."""
-    stages = {name: entry for name, entry in record["stages"].items() if "metrics" in entry}
+    stages = {name: entry for name, entry in record["stages"].items() if "parameters" in entry}
     sets = list(dict.fromkeys(name for entry in stages.values() for name in entry["metrics"]))
     columns = ["stage", "samples", "parameters", "MACs at 640x480", "latency ms"]
     columns += [f"{name} {figure}" for name in sets for figure in ("EPE px", "bad-2.0 %")]

@@ -24,7 +24,7 @@ from training.errors import TrainingError
 from training.loader import SceneSource
 from training.validation import validation_pairs
 
-__all__ = ["READERS", "LaterScenes", "build_scenes", "held_out_pairs"]
+__all__ = ["READERS", "LaterScenes", "build_scenes", "held_out_pairs", "scene_config"]
 
 READERS: dict[str, Callable[[Path, str], list[StereoFiles]]] = {
     "sceneflow": find_sceneflow,

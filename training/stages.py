@@ -17,19 +17,29 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from stereo_dp_ros.core.errors import StereoDpError
-from stereo_dp_ros.core.evaluation import set_rows
+from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
-from stereo_dp_ros.networks import StereoNetwork, build_network
+from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network
 from training.config import DataConfig, LossConfig, OptimConfig, TrainConfig
 from training.distill import Distillation, DistillConfig
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
 from training.export import count_macs
-from training.sources import LaterScenes, build_scenes, held_out_pairs
-from training.teacher import CachedTeacher, Teacher
+from training.kept_scenes import KeptScenes
+from training.loader import SceneSource
+from training.sources import LaterScenes, build_scenes, held_out_pairs, scene_config
+from training.teacher import (
+    CachedTeacher,
+    EstimatorTeacher,
+    NetworkTeacher,
+    Teacher,
+    model_network,
+    open_teacher,
+    scaled,
+)
 from training.trainer import Trainer
 
-__all__ = ["RunConfig", "ValidationConfig", "Workshop", "latency_ms"]
+__all__ = ["RunConfig", "TeacherConfig", "ValidationConfig", "Workshop", "latency_ms", "require_sources"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,35 @@ class RunConfig:
     data: str
     samples: int
     optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """A teacher; exactly one of `model`, `file` and `network` says which.
+
+    Attributes
+    ----------
+    model, scale
+        A model, shipped or a user's, by name or manifest, for its logits; asked at so many times the images' size.
+    file
+        Path of a finished one (see `open_teacher`).
+    network, runs, loss
+        One to be trained.
+    """
+
+    model: str = ""
+    scale: float = 1.0
+    file: str = ""
+    network: dict[str, Any] = field(default_factory=dict)
+    runs: list[RunConfig] = field(default_factory=list)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("model", "file", "network") if getattr(self, name)]
+        if len(given) != 1:
+            raise TrainingError(f"teacher has {' and '.join(given) or 'neither'}; expected one of model, file, network")
+        if self.scale <= 0 or (self.scale != 1.0 and not self.model):
+            raise TrainingError(f"teacher.scale is {self.scale}; expected above 0, and 1 for other than a model")
 
 
 @dataclass(frozen=True)
@@ -74,6 +113,8 @@ class Workshop:
         Asked after every step; once true, `fit` leaves a checkpoint and returns None.
     cache_gib
         What a teacher's kept answers may take on disk, per run; 0 keeps none.
+    distinct_scenes
+        Train on so many procedural scenes over and over, rendered once and kept on disk; 0: every sample a new one.
     """
 
     out: Path
@@ -83,6 +124,18 @@ class Workshop:
     should_stop: Callable[[], bool]
     precision: str = "bf16-mixed"
     cache_gib: float = 0.0
+    distinct_scenes: int = 0
+
+    def teacher(self, config: TeacherConfig, seed: int = 0) -> Teacher | None:
+        """The teacher, after its training if it has one; None if that was stopped before its end."""
+        device = self.fabric.device
+        if config.model:
+            return NetworkTeacher(scaled(model_network(config.model), config.scale), device)
+        if config.file:
+            return open_teacher(Path(config.file), device)
+        described = describe_network(build_network(config.network))
+        path = self.fit("teacher", described, config.runs, config.loss, seed=seed)
+        return None if path is None else open_teacher(path, device)
 
     def fit(
         self,
@@ -110,7 +163,7 @@ class Workshop:
         path = None
         for number, run in enumerate(runs):
             config = TrainConfig(description, run.samples, seed, self.precision, self.data[run.data], optim=run.optim)
-            scenes = LaterScenes(build_scenes(config.data, seed), first_scene)
+            scenes = LaterScenes(self._scenes(config.data, seed), first_scene)
             objective = None
             if isinstance(loss, DistillConfig):
                 shape = build_network(description)
@@ -131,20 +184,34 @@ class Workshop:
 
     def measure(self, network: StereoNetwork) -> dict[str, Any]:
         """`parameters`, `macs_640x480`, `latency_ms`, and metrics by set under `metrics`."""
-        pairs: list[PairFolder] = held_out_pairs(self.data[self.validation.data], self.validation.scenes)
-        if self.validation.pairs:
-            pairs += find_pairs(self.validation.pairs)
-        rows = set_rows(evaluate_pairs(network, pairs))
-        figures = ("epe", "bad_1", "bad_2", "bad_3", "d1_all")
         return {
             "parameters": sum(p.numel() for p in network.parameters()),
             "macs_640x480": count_macs(copy.deepcopy(network).to("meta")),
             "latency_ms": round(latency_ms(network, self.validation.width_px, self.validation.height_px), 2),
             "latency_size": f"{self.validation.width_px}x{self.validation.height_px}, torch eager f32",
-            "metrics": {
-                row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 4) for m in figures}} for row in rows
-            },
+            "metrics": _figures(evaluate_pairs(network, self._pairs())),
         }
+
+    def measure_teacher(self, teacher: Teacher) -> dict[str, Any]:
+        """What `measure` says of a network; of a model in a runtime, its metrics alone."""
+        if isinstance(teacher, NetworkTeacher):
+            return self.measure(teacher.network)
+        if isinstance(teacher, EstimatorTeacher):
+            return {"metrics": _figures(list(score_pairs(teacher.estimator.infer, self._pairs())))}
+        return {}
+
+    def _pairs(self) -> list[PairFolder]:
+        pairs = held_out_pairs(self.data[self.validation.data], self.validation.scenes)
+        return [*pairs, *(find_pairs(self.validation.pairs) if self.validation.pairs else [])]
+
+    def _scenes(self, data: DataConfig, seed: int) -> SceneSource:
+        scenes = build_scenes(data, seed)
+        if self.distinct_scenes == 0 or data.source != "procedural":
+            return scenes
+        shape = scene_config(data)
+        identity = hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
+        path = self.out / "scenes" / f"{identity}-{self.distinct_scenes}.bin"
+        return KeptScenes(scenes, path, self.distinct_scenes, shape.height_px, shape.width_px)
 
     def _cached(self, teacher: Teacher | None, config: TrainConfig, first_scene: int) -> Teacher | None:
         if teacher is None or self.cache_gib == 0:
@@ -152,6 +219,12 @@ class Workshop:
         samples = json.dumps([asdict(config.data), config.seed, first_scene], sort_keys=True, default=str)
         identity = hashlib.sha256(samples.encode()).hexdigest()[:16]
         return CachedTeacher(teacher, self.out / "teacher_answers", identity, self.cache_gib * 2**30)
+
+
+def _figures(scores: list[SceneScore]) -> dict[str, Any]:
+    names = ("epe", "bad_1", "bad_2", "bad_3", "d1_all")
+    rows = set_rows(scores)
+    return {row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 4) for m in names}} for row in rows}
 
 
 def require_sources(data: Mapping[str, DataConfig], named: Mapping[str, str]) -> None:

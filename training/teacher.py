@@ -18,13 +18,26 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.estimator import StereoEstimator
+from stereo_dp_ros.core.models import load_model
+from stereo_dp_ros.networks import StereoNetwork, StereoOutput, load_network
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
 
-__all__ = ["CachedTeacher", "EstimatorTeacher", "NetworkTeacher", "Teacher", "TeacherOutput", "open_teacher"]
+__all__ = [
+    "CachedTeacher",
+    "EstimatorTeacher",
+    "NetworkTeacher",
+    "ScaledNetwork",
+    "Teacher",
+    "TeacherOutput",
+    "model_network",
+    "open_teacher",
+    "scaled",
+]
 
 
 @dataclass(frozen=True)
@@ -70,15 +83,17 @@ class Teacher(Protocol):
 class NetworkTeacher:
     """One of the package's networks, in evaluation mode, without gradients."""
 
-    def __init__(self, network: nn.Module, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: StereoNetwork, device: torch.device | str = "cpu") -> None:
         self.network = network.eval().requires_grad_(False).to(device)
-        self.bin_px = float(network.bin_px)  # type: ignore[arg-type]
+        self.bin_px = network.bin_px
         self.identity = _digest(network)
 
     @torch.no_grad()
     def __call__(self, left: Tensor, right: Tensor, samples: Sequence[int]) -> TeacherOutput:
-        """Logits."""
-        return TeacherOutput(logits=self.network(left, right).logits.float(), bin_px=self.bin_px)
+        """Logits; with bfloat16 where the processor is made for it, since a teacher's rounding is not learnt."""
+        with torch.autocast(left.device.type, torch.bfloat16):
+            logits = self.network(left, right).logits.float()
+        return TeacherOutput(logits=logits, bin_px=self.bin_px)
 
 
 class EstimatorTeacher:
@@ -149,6 +164,56 @@ class CachedTeacher:
         os.replace(partial, path)
 
 
+def model_network(name: str) -> StereoNetwork:
+    """The network of a model, shipped or a user's, from its manifest and safetensors, in evaluation mode."""
+    model = load_model(name)
+    return load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
+
+
+def scaled(network: StereoNetwork, scale: float) -> StereoNetwork:
+    """The same network asked at `scale` times the size of the images; its bins are finer by as much."""
+    return network if scale == 1.0 else ScaledNetwork(network, scale).eval()
+
+
+class ScaledNetwork(StereoNetwork):
+    """A network that works on enlarged images and answers at their own size.
+
+    Logits and maps come back by their nearest pixel: a mean across an edge would be a disparity of neither side.
+    """
+
+    def __init__(self, network: StereoNetwork, scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.config = network.config
+        self.scale = scale
+        self.bins = network.bins
+        self.bin_px = network.bin_px / scale
+        self.size_multiple = network.size_multiple
+
+    def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
+        """See `StereoOutput`; H and W multiples of `size_multiple`, W times `scale` as well."""
+        height, width = left.shape[-2:]
+        wide = round(self.scale * width)
+        if wide % self.size_multiple or abs(wide - self.scale * width) > 1e-6:
+            raise TrainingError(
+                f"images {width} px wide, {self.scale:g} times enlarged; expected a multiple of {self.size_multiple} px"
+            )
+        high = max(1, round(self.scale * height / self.size_multiple)) * self.size_multiple
+        output = self.network(*(functional.interpolate(x, size=(high, wide), mode="bilinear") for x in (left, right)))
+        scale, ratio = output.logits.shape[-1] / wide, width / wide
+
+        def back(values: Tensor, share: float) -> Tensor:
+            size = (round(height * share), round(width * share))
+            return functional.interpolate(values, size=size, mode="nearest-exact")
+
+        return StereoOutput(
+            disparity=back(output.disparity, 1.0) * ratio,
+            confidence=back(output.confidence, 1.0),
+            logits=back(output.logits, scale),
+            disparity_coarse=back(output.disparity_coarse, scale) * ratio,
+        )
+
+
 def open_teacher(path: Path, device: torch.device | str = "cpu") -> Teacher:
     """A teacher from a training checkpoint (`.pt`) or from the manifest of an ONNX model (`.json`)."""
     if path.suffix == ".json":
@@ -170,7 +235,7 @@ def _image(tensor: Tensor) -> np.ndarray:
 
 
 def _digest(network: nn.Module) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{getattr(network, 'scale', 1.0)}".encode())
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 import yaml
 
 from training import ablate
-from training.ablate import TABLES, compare, load_ablation_config
+from training.ablate import load_ablation_config
+from training.tables import TABLES, compare, summary
 
 SMALL: dict[str, Any] = {
     "data": {
@@ -24,6 +26,7 @@ SMALL: dict[str, Any] = {
         "network": {"type": "psmnet", "config": {"max_disparity_px": 32, "width": 4, "stage_blocks": [1, 1, 1, 1]}},
         "runs": [{"data": "procedural", "samples": 4, "optim": {"batch_size": 2}}],
     },
+    "distinct_scenes": 3,
     "train": {"data": "procedural", "samples": 2, "optim": {"batch_size": 2}},
     "finetune": {"data": "procedural", "samples": 2, "optim": {"batch_size": 2}},
     "validation": {"data": "procedural", "scenes": 2, "width_px": 96, "height_px": 64},
@@ -33,7 +36,7 @@ SMALL: dict[str, Any] = {
 
 def row(label: str, *errors: float) -> dict[str, Any]:
     measured = [{"metrics": {"procedural": {"epe": e}}} for e in errors]
-    return {"label": label, "seeds": measured, **ablate._summary(measured)}
+    return {"label": label, "seeds": measured, **summary(measured)}
 
 
 def test_a_difference_inside_the_noise_is_not_resolved() -> None:
@@ -68,6 +71,13 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
     assert ablate.main([*arguments, "--rehearse", "1"]) == 0
     assert "| KL | 1.86 |" in (tmp_path / "run-rehearsal" / "loss.md").read_text()
     assert not (tmp_path / "results").exists()
+    # Finished runs are read from their records, in this and other tables: ground truth and L1 are done.
+    shutil.rmtree(tmp_path / "run-rehearsal" / "setting_3-teacher-train-0")
+    shutil.rmtree(tmp_path / "run-rehearsal" / "setting_3-ground_truth-train-0")
+    assert ablate.main(["supervision", *arguments[1:], "--rehearse", "1"]) == 0
+    made = sorted(path.name for path in (tmp_path / "run-rehearsal").glob("setting_3*"))
+    assert made == ["setting_3-both-train-0", "setting_3-kl-train-0"]
+    capsys.readouterr()
     path.write_text(yaml.safe_dump({**SMALL, "max_disparity_px": 64}))
     assert ablate.main([*arguments, "--rehearse", "1"]) == 2
     assert "begun with another config: max_disparity_px is 32, expected 64" in capsys.readouterr().err
