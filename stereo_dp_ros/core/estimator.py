@@ -38,6 +38,11 @@ class StereoEstimator:
         self.backend = backend
         self.input_size = input_size
 
+    def warm_up(self, width_px: int, height_px: int) -> None:
+        """Have the runtime do for images of this size what it does once; raises BackendError if it fails."""
+        black = np.zeros((height_px, width_px, 3), np.uint8)
+        self.infer(black, black)
+
     def infer(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> DisparityMap:
         """Disparity of the left image's pixels.
 

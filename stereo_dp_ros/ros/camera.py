@@ -136,6 +136,11 @@ class CameraInfos:
         """Return the topics on which no camera_info has come."""
         return [self._topics[side] for side in SIDES if not self._infos[side]]
 
+    def known(self, width_px: int, height_px: int) -> bool:
+        """Whether a camera_info for images of this size has come on both sides."""
+        with self._lock:
+            return all((width_px, height_px) in infos for infos in self._infos.values())
+
     def pair(self, width_px: int, height_px: int) -> CameraPair:
         """Return the geometry of images of this size.
 

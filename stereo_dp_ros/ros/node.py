@@ -155,6 +155,8 @@ class StereoNode(LifecycleNode):
 
     def _configure(self, parameters: NodeParameters) -> _Configured:
         estimator = self._estimator_factory(parameters)
+        if parameters.input_size is not None:  # else camera_info will tell
+            estimator.warm_up(*parameters.input_size)
         topics = InputTopics.of(self, parameters)
         infos = CameraInfos(*topics.camera_infos)
         decoder, packer = ImageDecoder(), CloudPacker()

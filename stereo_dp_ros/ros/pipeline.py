@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ UInt8Array = NDArray[np.uint8]
 
 class Estimator(Protocol):
     """What the node needs of `stereo_dp_ros.core.estimator.StereoEstimator`."""
+
+    def warm_up(self, width_px: int, height_px: int) -> None:
+        """Do for images of this size what is done once, such as compiling the network."""
+        ...
 
     def infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
         """Return the disparity of the left image's pixels."""
@@ -111,6 +116,21 @@ class Pipeline:
             "total": (published_ns - started_ns + waited_ns) * 1e-6,
         }
         return ProcessedPair(left, right, cameras, durations_ms)
+
+    def warm_up(self, width_px: int, height_px: int, parameters: NodeParameters) -> None:
+        """Do for images of this size what is done once, so that the first pair need not wait for it.
+
+        That is to build the rectification's maps and to compile the network, unless it works at a size that
+        `parameters` give: then configuring did it. What fails here fails for the first pair too, and is told then.
+        """
+        with contextlib.suppress(CalibrationError):
+            cameras = self._infos.pair(width_px, height_px)
+            if self._rectification is not None:
+                self._rectification.prepare(cameras)
+        estimator = self._estimator
+        if estimator is not None and parameters.input_size is None:
+            with contextlib.suppress(Exception), self._inference:
+                estimator.warm_up(width_px, height_px)
 
     def close(self) -> None:
         """Let go of the estimator; an inference at work keeps it to its end.

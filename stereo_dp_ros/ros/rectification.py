@@ -31,12 +31,17 @@ class Rectification:
         ------
         CalibrationError : K or R cannot be used, or the distortion model is unknown; names the topic
         """
+        rectifier = self.prepare(cameras)
+        left, right = rectifier(left, right)
+        return left, right, rectifier.window
+
+    def prepare(self, cameras: CameraPair) -> Rectifier:
+        """Return what rectifies the images of `cameras`, with its maps built; raises as a call does."""
         if self._rectifier is None or self._key != cameras.key:
             self._key, self._rectifier = None, None
             self._rectifier = Rectifier(_parameters(cameras.left), _parameters(cameras.right), self._topics)
             self._key = cameras.key
-        left, right = self._rectifier(left, right)
-        return left, right, self._rectifier.window
+        return self._rectifier
 
 
 def _parameters(info: CameraInfo) -> CameraParameters:

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_dp_ros.core.rectification_check import measure_alignment
-from stereo_dp_ros.ros.camera import SIDES, CameraInfos
+from stereo_dp_ros.ros.camera import SIDES, CameraInfos, delivered_size
 from stereo_dp_ros.ros.faults import FaultLog, Severity
 from stereo_dp_ros.ros.inputs import Input
 from stereo_dp_ros.ros.parameters import NodeParameters
@@ -26,6 +26,7 @@ __all__ = ["ActiveRun", "InputTopics"]
 _STOP_TIMEOUT_S = 1.0
 _INPUT_DEPTH = 10  # messages that may arrive in a burst before the executor takes the first
 _MAX_ROW_OFFSET_PX = 1.25
+_LARGEST_WARM_UP_PX = 1 << 24  # more than 4K images have; a camera_info that lies must not take the memory
 _PAIR_CAUSES = ("bad_image", "bad_camera_info", "inference_failed", "output_failed")
 
 
@@ -78,6 +79,7 @@ class ActiveRun:
         self._rate_limit = RateLimit()
         self._next_check_ns = 0
         self._note = ""
+        self._warm_size_px = (0, 0)
         self._stopped = threading.Event()
         self.images, self.camera_infos = self._open_inputs(topics)
         self._worker: NewestWorker[ImagePair] = NewestWorker(self._process, "stereo inference")
@@ -102,7 +104,7 @@ class ActiveRun:
             return lambda message: self._on_image(side, topic, message)
 
         def on_camera_info(side: str) -> Callable[[Any], None]:
-            return lambda message: self._infos.store(side, message)
+            return lambda message: self._on_camera_info(side, message)
 
         camera_infos = [
             open_input(CameraInfo, topic, on_camera_info(side), True)
@@ -141,6 +143,15 @@ class ActiveRun:
             self.counts.drop("rate_limit")
         elif self._worker.submit(pair) is not None:
             self.counts.drop("superseded")
+
+    def _on_camera_info(self, side: str, info: CameraInfo) -> None:
+        self._infos.store(side, info)
+        size_px = delivered_size(info)
+        if size_px == self._warm_size_px or not self._infos.known(*size_px):
+            return
+        self._warm_size_px = size_px
+        if size_px[0] * size_px[1] <= _LARGEST_WARM_UP_PX:
+            self._worker.run_first(lambda: self._pipeline.warm_up(*size_px, self._live_parameters()))
 
     def _on_image(self, side: str, topic: str, message: Any) -> None:
         timed = TimedMessage(message, time.monotonic_ns())

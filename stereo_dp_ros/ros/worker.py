@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 __all__ = ["NewestWorker", "RateLimit"]
 
@@ -26,6 +28,7 @@ class NewestWorker(Generic[Item]):
     def __init__(self, process: Callable[[Item], None], name: str) -> None:
         self._process = process
         self._condition = threading.Condition()
+        self._chores: deque[Callable[[], None]] = deque()
         self._next: Item | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -39,6 +42,12 @@ class NewestWorker(Generic[Item]):
             replaced, self._next = self._next, item
             self._condition.notify()
             return replaced
+
+    def run_first(self, chore: Callable[[], None]) -> None:
+        """Have `chore`, which must not raise, called before the next item is processed; not if stopped."""
+        with self._condition:
+            self._chores.append(chore)
+            self._condition.notify()
 
     @property
     def ended(self) -> bool:
@@ -55,15 +64,21 @@ class NewestWorker(Generic[Item]):
         return left_over
 
     def _run(self) -> None:
-        while True:
-            with self._condition:
-                while self._next is None and not self._stopping:
-                    self._condition.wait()
-                if self._next is None:
-                    return
-                item, self._next = self._next, None
-            self._process(item)
-            del item  # not held while waiting for the next
+        while (work := self._await_work()) is not None:
+            work()
+            del work  # its item is not held while waiting for the next
+
+    def _await_work(self) -> Callable[[], None] | None:
+        """Return what is to be done next, or None once stopped."""
+        with self._condition:
+            while not self._stopping and not self._chores and self._next is None:
+                self._condition.wait()
+            if self._stopping:
+                return None
+            if self._chores:
+                return self._chores.popleft()
+            item, self._next = self._next, None
+            return partial(self._process, cast(Item, item))
 
 
 class RateLimit:

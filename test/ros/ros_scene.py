@@ -134,10 +134,14 @@ def plane_estimator(disparity_px: float, input_size: tuple[int, int] | None = No
 
 
 class FunctionEstimator:
-    """An estimator of a function of both images."""
+    """An estimator of a function of both images, which a warm-up does not call."""
 
     def __init__(self, function: object) -> None:
         self._function = function
+        self.warmed: list[tuple[int, int]] = []
+
+    def warm_up(self, width_px: int, height_px: int) -> None:
+        self.warmed.append((width_px, height_px))
 
     def infer(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> DisparityMap:
         result: DisparityMap = self._function(left, right)  # type: ignore[operator]

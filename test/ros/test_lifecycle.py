@@ -15,7 +15,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_rig import Rig
-from ros_scene import plane_estimator
+from ros_scene import FunctionEstimator, plane_estimator
 
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.errors import ModelError
@@ -102,13 +102,12 @@ def test_deactivating_while_inferring(rig: Rig) -> None:
     release, begun = threading.Event(), threading.Event()
     plane = plane_estimator(20.0)
 
-    class Slow:
-        def infer(self, left: Any, right: Any) -> Any:
-            begun.set()
-            release.wait(20)
-            return plane.infer(left, right)
+    def infer(left: Any, right: Any) -> Any:
+        begun.set()
+        release.wait(20)
+        return plane.infer(left, right)
 
-    node = rig.start(Slow())
+    node = rig.start(FunctionEstimator(infer))
     rig.connect()
     rig.publish_scene()
     rig.until(begun.is_set, "inference begins")
@@ -270,15 +269,14 @@ def test_an_inference_left_over_never_runs_beside_the_next(rig: Rig, monkeypatch
     release, running, most = threading.Event(), [0], [0]
     plane = plane_estimator(20.0)
 
-    class Slow:
-        def infer(self, left: Any, right: Any) -> Any:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-            release.wait(20)
-            running[0] -= 1
-            return plane.infer(left, right)
+    def infer(left: Any, right: Any) -> Any:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        release.wait(20)
+        running[0] -= 1
+        return plane.infer(left, right)
 
-    node = rig.start(Slow())
+    node = rig.start(FunctionEstimator(infer))
     rig.connect()
     rig.publish_scene()
     rig.until(lambda: running[0] == 1, "inference begins")

@@ -105,7 +105,7 @@ def test_every_field_of_every_output(rig: Rig, scene: PlaneScene, input_size: tu
 def test_a_matcher_on_real_pixels_finds_the_plane(rig: Rig, cx_right_px: float) -> None:
     """Left and right are not swapped, and channels arrive as they were sent: SGBM matches a textured plane."""
     scene = PlaneScene(cx_right_px=cx_right_px)
-    rig.start(Sgbm("sgbm"))
+    rig.start(FunctionEstimator(Sgbm("sgbm").infer))
     rig.connect("depth/image_rect", "points2", scene=scene)
     rig.publish_scene(scene, encoding="bgr8")
     depth = pixels(rig.last("depth/image_rect"))

@@ -32,6 +32,32 @@ def test_the_newest_wins() -> None:
     assert worker.submit(5) == 5
 
 
+def test_chores_come_before_items_and_replace_none() -> None:
+    begun, release, done = threading.Event(), threading.Event(), threading.Event()
+    order: list[object] = []
+
+    def process(item: str) -> None:
+        order.append(item)
+        if item == "second":
+            done.set()
+        begun.set()
+        release.wait(10)
+
+    worker = NewestWorker(process, "test worker")
+    worker.submit("first")
+    assert begun.wait(10)
+    assert worker.submit("second") is None
+    worker.run_first(lambda: order.append("a chore"))
+    worker.run_first(lambda: order.append("another"))
+    release.set()
+    assert done.wait(10)
+    assert order == ["first", "a chore", "another", "second"]
+    assert worker.stop(10) is None
+    worker.run_first(lambda: order.append("too late"))
+    assert worker.ended
+    assert len(order) == 4
+
+
 def test_stop_gives_back_what_was_not_begun() -> None:
     begun, release = threading.Event(), threading.Event()
 
