@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from stereo_dp_ros.cli.reporting import (
     ros_domain_id,
     ros_environment,
 )
+from stereo_dp_ros.cli.topic_options import add_topic_options, stereo_topics_from
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.accuracy import Accuracy
 from stereo_dp_ros.replay.bag import BagReader
@@ -28,7 +29,7 @@ from stereo_dp_ros.replay.page import write_html
 from stereo_dp_ros.replay.page_frames import disparity_range_px
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
 from stereo_dp_ros.replay.session import Progress, Session
-from stereo_dp_ros.replay.stereo_topics import StereoTopics, find_stereo_topics
+from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.table import write_csv
 from stereo_dp_ros.replay.video import write_video
 
@@ -54,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--find-rate", action="store_true", help="live: also find the highest rate with less than 5 %% drops"
     )
     parser.add_argument("--video", action="store_true", help="also write an MP4 of left image and disparity")
-    parser.add_argument("--left", help="topic of the left images, where the bag has several pairs")
-    parser.add_argument("--rectified", action="store_true", help="the images are, though their topic does not say so")
+    add_topic_options(parser)
     add_model_options(parser)
     add_accuracy_options(parser)
 
@@ -66,53 +66,74 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError("--find-rate measures a node, expected --mode live with it")
     out: Path = arguments.out.resolve()
     with BagReader(arguments.bag) as source:
-        topics = _topics(source, arguments)
-        images = source.counts[topics.left_image]
+        pairs = stereo_topics_from(arguments, source)
+        images = sum(source.counts[topics.left_image] for topics in pairs)
     try:
         (out / "log").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}), expected a folder for the report") from error
-    interruption = Interruption()
-    session = Session(
-        name=arguments.bag.stem,
-        title=arguments.bag.name,
+    with frame_progress(2 * images) as progress, Interruption() as interruption:
+        for bags in _replayed(arguments, out, pairs, interruption, progress):
+            report = _report(arguments, bags)
+            write_json(report, out / "report.json")
+            write_csv(report, out / "frames.csv")
+            write_html(report, out / "report.html")
+    exit_code = print_report(report, arguments.out)
+    errors = [bag.run.error for bag in bags if bag.run.error is not None]
+    if errors:
+        raise DataError(errors[0])
+    return _INTERRUPTED if interruption.requested else exit_code
+
+
+def _replayed(
+    arguments: argparse.Namespace,
+    out: Path,
+    pairs: Sequence[StereoTopics],
+    interruption: Interruption,
+    progress: Progress,
+) -> Iterator[list[BagReport]]:
+    """What there is to report, each time that there is more; what comes later cannot lose it any more."""
+    bags: list[BagReport] = []
+    for topics in pairs:
+        session = _session(arguments, out, topics, interruption, single=len(pairs) == 1)
+        with accuracy_from(arguments, session.path, topics) as accuracy:
+            bags.append((_live if arguments.mode == "live" else _offline)(session, arguments, progress, accuracy))
+        yield bags
+        if arguments.find_rate and not interruption.requested:
+            found = session.find_highest_rate(*_ros(session, arguments), progress)
+            bags[-1] = replace(bags[-1], results={**bags[-1].results, "highest_rate": found.to_dict()})
+            yield bags
+        if arguments.video and not interruption.requested:
+            progress("writing the video")
+            _write_video(session, bags[-1], out / f"{session.name}.mp4")
+        if interruption.requested:
+            return
+
+
+def _session(
+    arguments: argparse.Namespace, out: Path, topics: StereoTopics, interruption: Interruption, *, single: bool
+) -> Session:
+    bag: Path = arguments.bag
+    name = bag.stem if single else f"{bag.stem}_{topics.left_image.strip('/').replace('/', '_')}"
+    return Session(
+        name=name,
+        title=bag.name if single else f"{bag.name}: {topics.left_image}",
         description=f"Images of {topics.left_image} and {topics.right_image}.",
-        path=arguments.bag.resolve(),
-        recorded_path=out / f"{arguments.bag.stem}_out",
+        path=bag.resolve(),
+        recorded_path=out / f"{name}_out",
         topics=topics,
         namespace=_NAMESPACE,
         stop=interruption,
     )
-    with accuracy_from(arguments, session.path, topics) as accuracy, frame_progress(2 * images) as progress:
-        run_bag = _live if arguments.mode == "live" else _offline
-        with interruption:
-            bag = run_bag(session, arguments, progress, accuracy)
-            if arguments.video and not interruption.requested:
-                progress("writing the video")
-                _write_video(session, bag, out / f"{session.name}.mp4")
-    report = Report(
+
+
+def _report(arguments: argparse.Namespace, bags: Sequence[BagReport]) -> Report:
+    return Report(
         title=f"stereo_dp_ros: {arguments.mode} replay of {arguments.bag.name}",
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        environment={**machine_facts(), **node_facts([bag])},
-        bags=[bag],
+        environment={**machine_facts(), **node_facts(bags)},
+        bags=list(bags),
     )
-    write_json(report, out / "report.json")
-    write_csv(report, out / "frames.csv")
-    write_html(report, out / "report.html")
-    exit_code = print_report(report, arguments.out)
-    return _INTERRUPTED if bag.run.interrupted else exit_code
-
-
-def _topics(source: BagReader, arguments: argparse.Namespace) -> StereoTopics:
-    """The pair that was asked for, else the first."""
-    pairs = find_stereo_topics(source)
-    lefts = ", ".join(pair.left_image for pair in pairs)
-    chosen = next((pair for pair in pairs if arguments.left in (None, pair.left_image)), None)
-    if chosen is None:
-        raise DataError(f"{source.path}: {arguments.left} is not the left of a pair, expected one of {lefts}")
-    if arguments.left is None and len(pairs) > 1:
-        print(f"{source.path} has several pairs ({lefts}): taking {chosen.left_image}", file=sys.stderr)
-    return replace(chosen, rectified=True) if arguments.rectified else chosen
 
 
 def _offline(session: Session, arguments: argparse.Namespace, progress: Progress, accuracy: Accuracy) -> BagReport:
@@ -124,6 +145,12 @@ def _offline(session: Session, arguments: argparse.Namespace, progress: Progress
 
 def _live(session: Session, arguments: argparse.Namespace, progress: Progress, accuracy: Accuracy) -> BagReport:
     require_modules("rclpy")
+    run = session.play(*_ros(session, arguments), progress, rate=arguments.rate)
+    return session.score(run, count_pairs(run), progress, accuracy)
+
+
+def _ros(session: Session, arguments: argparse.Namespace) -> tuple[Path, dict[str, object], int, dict[str, str]]:
+    """Folder of logs, the node's parameters, domain and variables."""
     width, height = arguments.inference_size or (0, 0)
     parameters = {
         "model": arguments.model,
@@ -133,13 +160,7 @@ def _live(session: Session, arguments: argparse.Namespace, progress: Progress, a
         "inference_width": width,
         "inference_height": height,
     }
-    log_folder = session.recorded_path.parent / "log"
-    ros = (log_folder, parameters, ros_domain_id(), ros_environment(), progress)
-    run = session.play(*ros, rate=arguments.rate)
-    bag = session.score(run, count_pairs(run), progress, accuracy)
-    if not arguments.find_rate or session.stop():
-        return bag
-    return replace(bag, results={**bag.results, "highest_rate": session.find_highest_rate(*ros).to_dict()})
+    return session.recorded_path.parent / "log", parameters, ros_domain_id(), ros_environment()
 
 
 def _write_video(session: Session, bag: BagReport, path: Path) -> None:

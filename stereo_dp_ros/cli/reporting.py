@@ -6,10 +6,11 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -66,8 +67,9 @@ def frame_progress(frames: int) -> Iterator[Progress]:
     """A progress bar over so many frames."""
     with tqdm(total=frames, unit="frame", dynamic_ncols=True, mininterval=0.5, smoothing=0.1) as bar:
 
-        def progress(stage: str, frames: int = 0) -> None:
+        def progress(stage: str, frames: int = 0, more: int = 0) -> None:
             bar.set_description(stage, refresh=False)
+            bar.total = (bar.total or 0) + more
             bar.update(frames)
 
         yield progress
@@ -85,8 +87,9 @@ def machine_facts() -> dict[str, str]:
 
 def print_report(report: Report, folder: Path) -> int:
     """Print the table, where the report is, and each check that failed; returns the exit code, 0 or 1."""
+    width = max(16, *(len(bag.name) + 1 for bag in report.bags)) if report.bags else 16
     print(
-        f"\n{'bag':16}{'in':>5}{'out':>5}{'dropped':>9}{'unmatched':>11}{'out Hz':>8}{'p50 ms':>8}{'p99 ms':>8}"
+        f"\n{'bag':{width}}{'in':>5}{'out':>5}{'dropped':>9}{'unmatched':>11}{'out Hz':>8}{'p50 ms':>8}{'p99 ms':>8}"
         f"{'EPE px':>8}{'bad-2.0 %':>11}{'D1 %':>7}  checks"
     )
     for bag in report.bags:
@@ -98,11 +101,21 @@ def print_report(report: Report, folder: Path) -> int:
         )
         passed = f"{sum(check.passed for check in bag.checks)} of {len(bag.checks)}"
         dropped = sum(count.dropped.values())
-        print(f"{bag.name:16}{count.played:5}{count.published:5}{dropped:9}{count.unmatched:11}{cells}  {passed}")
+        print(f"{bag.name:{width}}{count.played:5}{count.published:5}{dropped:9}{count.unmatched:11}{cells}  {passed}")
+        found = bag.results.get("highest_rate")
+        if found is not None:
+            print(f"  highest rate with less than {found['drop_limit_percent']:g} % drops:{_rate(found)}")
     print(f"\nreport: {folder / 'report.html'} and report.json")
     for line in report.failed_checks:
         print(f"check failed: {line}", file=sys.stderr)
     return 0 if report.passed else 1
+
+
+def _rate(found: Mapping[str, Any]) -> str:
+    tried = f"in {len(found['trials'])} trials"
+    if found["rate_hz"] is None:
+        return f" none {tried}"
+    return f" {found['rate_hz']:.2f} Hz {tried}{', what the player can' if found['player_limited'] else ''}"
 
 
 def _cell(value: object, width: int, digits: int) -> str:

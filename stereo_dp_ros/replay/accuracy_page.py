@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from stereo_dp_ros.replay.page_parts import NONE, card, figure, table
 from stereo_dp_ros.replay.plots import line_plot
 
-__all__ = ["accuracy_section"]
+__all__ = ["accuracy_section", "comparison_section"]
 
-_NONE = "–"
 # metric → its name, unit and digits
 _METRICS = {
     "epe": ("EPE", "px", 3),
@@ -40,12 +40,11 @@ _PROXY_NOTE = (
 
 
 def accuracy_section(results: Mapping[str, Any]) -> str:
-    """Cards for what `Accuracy.results` holds; empty where there is nothing."""
+    """Cards for what `Accuracy.results` holds but the comparison; empty where there is nothing."""
     cards = (
         _by_range(results.get("depth_error"), results.get("ground_truth")),
         _by_confidence(results.get("confidence_error"), results.get("sparsification")),
         _proxies(results.get("proxies")),
-        _comparison(results.get("comparison")),
     )
     return "".join(cards)
 
@@ -67,17 +66,17 @@ def _by_range(rows: Sequence[Mapping[str, Any]] | None, source: str | None) -> s
         (
             _span(row["from_m"], row["to_m"]),
             f"{row['pixels']:,}".replace(",", "\u202f"),
-            _figure(row["density"], 1),
-            _figure(row["mean_abs_m"], 3),
-            _figure(row["bias_m"], 3, sign=True),
-            _figure(row["rmse_m"], 3),
-            _figure(row["mean_relative"], 1),
-            _figure(row["epe"], 2),
+            figure(row["density"], 1),
+            figure(row["mean_abs_m"], 3),
+            figure(row["bias_m"], 3, sign=True),
+            figure(row["rmse_m"], 3),
+            figure(row["mean_relative"], 1),
+            figure(row["epe"], 2),
         )
         for row in rows
     ]
     note = f"Ground truth: {source}. " if source else ""
-    return _card("Depth error by range", _table(columns, body), f"{note}Pixels of all frames together.")
+    return card("Depth error by range", table(columns, body), f"{note}Pixels of all frames together.")
 
 
 def _by_confidence(deciles: Sequence[Mapping[str, float]] | None, curves: Mapping[str, Any] | None) -> str:
@@ -105,45 +104,31 @@ def _by_confidence(deciles: Sequence[Mapping[str, float]] | None, curves: Mappin
 def _proxies(proxies: Mapping[str, float] | None) -> str:
     if not proxies:
         return ""
-    body = [(_name(name), _figure(value, _METRICS[name][2])) for name, value in proxies.items()]
-    return _card("Without ground truth", _table((("proxy", ""), ("mean", "")), body), _PROXY_NOTE)
+    body = [(_name(name), figure(value, _METRICS[name][2])) for name, value in proxies.items()]
+    return card("Without ground truth", table((("proxy", ""), ("mean", "")), body), _PROXY_NOTE)
 
 
-def _comparison(comparison: Mapping[str, Any] | None) -> str:
+def comparison_section(comparison: Mapping[str, Any] | None) -> str:
+    """A card of both methods side by side; empty where there is no comparison."""
     if not comparison:
         return ""
     columns = (("metric", ""), ("this run", ""), (comparison["with"], ""), ("difference", "mean ± sd"), ("frames", ""))
     body = []
     for row in comparison["metrics"]:
         digits = _METRICS[row["metric"]][2]
-        spread = _figure(row["sd"], digits)
-        difference = _figure(row["difference"], digits, sign=True)
+        spread = figure(row["sd"], digits)
+        difference = figure(row["difference"], digits, sign=True)
         body.append(
             (
                 _name(row["metric"]),
-                _figure(row["ours"], digits),
-                _figure(row["theirs"], digits),
-                difference if spread == _NONE else f"{difference} ± {spread}",
+                figure(row["ours"], digits),
+                figure(row["theirs"], digits),
+                difference if spread == NONE else f"{difference} ± {spread}",
                 str(row["frames"]),
             )
         )
     note = "Mean over the frames that both have; the difference is taken frame by frame, sd is its spread over them."
-    return _card(f"Compared with {comparison['with']}", _table(columns, body), note)
-
-
-def _card(title: str, table: str, note: str) -> str:
-    return (
-        f'<div class="card accuracy"><h3>{escape(title)}</h3><div class="scroll">{table}</div>'
-        f'<p class="soft note">{escape(note)}</p></div>'
-    )
-
-
-def _table(columns: Iterable[tuple[str, str]], body: Iterable[Sequence[str]]) -> str:
-    named = list(columns)
-    blank = "&nbsp;" if any(unit for _, unit in named) else ""
-    head = "".join(f"<th>{escape(name)}<small>{escape(unit) or blank}</small></th>" for name, unit in named)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in body)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return card(f"Compared with {comparison['with']}", table(columns, body), note)
 
 
 def _name(metric: str) -> str:
@@ -153,10 +138,3 @@ def _name(metric: str) -> str:
 
 def _span(from_m: float, to_m: float) -> str:
     return f"{from_m:g} and more" if math.isinf(to_m) else f"{from_m:g}–{to_m:g}"
-
-
-def _figure(value: float, digits: int, *, sign: bool = False) -> str:
-    if not math.isfinite(value):
-        return _NONE
-    rounded = round(value, digits) + 0.0  # no minus before a zero
-    return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")

@@ -61,9 +61,9 @@ def play(pipe: Connection, source: Path | LoopedPairs, topics: StereoTopics, rat
 
     `source` is the path of a bag, or pairs that are published again and again.
 
-    Sends ``("ready", None)`` when every topic has a subscriber, ``("published", stamp_ns)`` after each pair and
-    ``("done", {stamp_ns: published_ns})`` after the last: the left image's stamp, and the time just before the later
-    image of the pair was handed to DDS. Waits for ``"start"`` in between, for ``"stop"`` at the end.
+    Sends ``("ready", None)`` when every topic has a subscriber, ``("published", (stamp_ns, published_ns))`` after each
+    pair (the left image's stamp, and the time just before the later image was handed to DDS), and ``("done", None)``
+    after the last. Waits for ``"start"`` in between, for ``"stop"`` at the end.
     """
 
     def work() -> None:
@@ -76,7 +76,8 @@ def play(pipe: Connection, source: Path | LoopedPairs, topics: StereoTopics, rat
                 return
             pipe.send(("ready", None))
             if pipe.recv() == "start":
-                pipe.send(("done", _publish_all(pipe, bag, topics, publishers, rate)))
+                _publish_all(pipe, bag, topics, publishers, rate)
+                pipe.send(("done", None))
                 pipe.recv()
 
     _report_errors(pipe, work)
@@ -129,13 +130,9 @@ def _publish_all(
     topics: StereoTopics,
     publishers: Mapping[str, Any],
     rate: float,
-) -> dict[int, int]:
-    """Publish everything when it is due; return when each pair's later image was.
-
-    Ends early when the parent says anything.
-    """
-    published_ns: dict[int, int] = {}
-    pairing: StampPairing[tuple[int, int]] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
+) -> None:
+    """Publish everything when it is due, and tell of each pair; ends early when the parent says anything."""
+    pairing: StampPairing[int] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
     begin_ns = time.monotonic_ns() + int(_START_DELAY_S * 1e9)
     first_ns: int | None = None
     for topic, time_ns, data in bag.raw(topics.inputs):
@@ -151,12 +148,9 @@ def _publish_all(
         publishers[topic].publish(data)
         if topic in topics.images:
             stamp = raw_stamp_ns(data)
-            pair = pairing.add(topics.images.index(topic), stamp, (stamp, at_ns))
+            pair = pairing.add(topics.images.index(topic), stamp, stamp)
             if pair is not None:
-                left_ns = pair[0][0]
-                published_ns[left_ns] = at_ns
-                pipe.send(("published", left_ns))
-    return published_ns
+                pipe.send(("published", (pair[0], at_ns)))
 
 
 class _Storage:

@@ -58,7 +58,8 @@ def run_live(
     Raises
     ------
     StereoDpError
-        The node ended, or does not publish or subscribe; a bag cannot be read or written.
+        The node ended, or does not publish or subscribe; a bag cannot be read or written. What is wrong with the bag
+        after pairs of it were played is the run's `error` instead.
     """
     recorded = {f"{namespace}/{name}": msgtype for name, msgtype in outputs.items()}
     run = Run()
@@ -145,7 +146,6 @@ def _watch(
     stop: Callable[[], bool],
 ) -> None:
     """Take events until the bag is played and the node's count of it is in, or nothing comes any more."""
-    played = 0
     deadline_s: float | None = None
     begin_s, begin_cpu_s = time.monotonic(), node.cpu_s()
     while deadline_s is None or time.monotonic() < deadline_s:
@@ -154,18 +154,29 @@ def _watch(
             run.interrupted = True
             player.pipe.send("stop")
         for pipe in wait([player.pipe, recorder.pipe], 0.1):
-            kind, value = (player if pipe is player.pipe else recorder).receive()
+            kind, value = _receive(run, player) if pipe is player.pipe else recorder.receive()
             if kind == "published":
-                played += 1
-                on_progress(played)
+                stamp, published_ns = value
+                run.published_ns[stamp] = published_ns
+                on_progress(len(run.published_ns))
             elif kind == "done":
-                run.published_ns = value
                 run.cpu_percent = _percent(begin_cpu_s, node.cpu_s(), time.monotonic() - begin_s)
                 deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
             else:
                 _take(run, kind, value)
         if deadline_s is not None and _is_settled(run):
             return
+
+
+def _receive(run: Run, player: _Child) -> tuple[str, Any]:
+    """The player's next event; an error after pairs were played ends the playing and is kept."""
+    try:
+        return player.receive()
+    except StereoDpError as error:
+        if not run.published_ns:
+            raise
+        run.error = str(error)
+        return "done", None
 
 
 def _percent(begin_cpu_s: float | None, end_cpu_s: float | None, duration_s: float) -> float | None:

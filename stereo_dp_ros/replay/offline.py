@@ -51,13 +51,13 @@ def run_offline(
     Returns
     -------
     run : with the times at which each pair's work began and ended in place of its publishing and receiving. `stop`,
-        asked after each pair, or Ctrl-C ends it early, with what was done until then.
+        asked after each pair, or Ctrl-C ends it early, with what was done until then; so does a pair that cannot be
+        used or a damaged bag, which `error` then tells.
 
     Raises
     ------
     StereoDpError
-        A pair cannot be used (names its stamp), there is none, or a bag cannot be read or written; what was written
-        stays readable.
+        There is no pair, the first one cannot be used (names its stamp), or a bag cannot be read or written.
     """
     run = Run(diagnostics=_description(estimator))
     prepare = PairPreparation(topics)
@@ -72,17 +72,22 @@ def run_offline(
                     outputs = _outputs(pair, prepared, found)
                 except StereoDpError as error:
                     raise type(error)(f"{source.path}: pair of stamp {stamp}: {error}") from error
-                run.published_ns[stamp], run.received_ns[stamp] = started_ns, time.monotonic_ns()
-                if found.timing_ms:
-                    run.infer_ms[stamp] = sum(found.timing_ms.values())
+                ended_ns = time.monotonic_ns()
                 for name, message in outputs.items():
                     bag.write(f"{namespace}/{name}", message, stamp)
+                run.published_ns[stamp], run.received_ns[stamp] = started_ns, ended_ns
+                if found.timing_ms:
+                    run.infer_ms[stamp] = sum(found.timing_ms.values())
                 on_pair()
                 if stop():
                     run.interrupted = True
                     break
         except KeyboardInterrupt:
             run.interrupted = True
+        except StereoDpError as error:
+            if not run.published_ns:
+                raise
+            run.error = str(error)
     if not run.published_ns and not run.interrupted:
         raise no_pairs(source, topics)
     run.counts = dict.fromkeys((f"{namespace}/{name}" for name in OUTPUTS), len(run.received_ns))
@@ -93,7 +98,7 @@ def count_offline(run: Run, source: BagReader, topics: StereoTopics) -> PairCoun
     """What became of the images of a bag: each pair was answered, the rest had no partner."""
     images = max(source.counts[topics.left_image], source.counts[topics.right_image])
     answered = len(run.published_ns)
-    played = answered if run.interrupted else images
+    played = answered if run.ended_early else images
     return PairCount(played, answered, {}, unmatched=played - answered, lost=0, recorded=len(run.received_ns))
 
 

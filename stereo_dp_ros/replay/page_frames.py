@@ -113,7 +113,7 @@ def _caption(bag: BagReport, sample: Sample) -> str:
     if score is not None and score.metrics is not None:
         parts += [f"EPE {score.metrics['epe']:.2f} px", f"bad-2.0 {score.metrics['bad_2']:.1f} %"]
     elif score is not None:
-        parts.append(f"mean confidence {score.mean_confidence:.2f}")
+        parts.append(f"mean confidence {score.mean_confidence:.3f}")
     return " · ".join(parts)
 
 

@@ -43,7 +43,17 @@ class BagReport:
     @property
     def checks(self) -> list[Check]:
         """Everything that had to hold."""
-        return [self.count.check(), *self.evaluation.checks, *self._accuracy_checks(), *self._exit_checks()]
+        return [
+            *self._reading_checks(),
+            self.count.check(),
+            *self.evaluation.checks,
+            *self._accuracy_checks(),
+            *self._exit_checks(),
+        ]
+
+    def _reading_checks(self) -> list[Check]:
+        error = self.run.error
+        return [] if error is None else [Check("the bag was read to its end", False, error)]
 
     def _exit_checks(self) -> list[Check]:
         code = self.run.exit_code
@@ -101,6 +111,7 @@ class BagReport:
                 "doffs_px": calibration.doffs_px,
             },
             "passed": self.passed,
+            "ended_early": self.run.ended_early,
             "pairs": {
                 "in": self.count.played,
                 "out": self.count.published,

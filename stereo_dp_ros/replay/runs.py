@@ -35,6 +35,7 @@ class Run:
     cpu_percent, memory_mb : of the node while the bag played (100 is one core), its peak; None where not known
     exit_code : of the node, None where there was none
     interrupted : whether Ctrl-C ended it early
+    error : in one line, what was wrong where it had to end early, with pairs done before; None where nothing was
     """
 
     published_ns: dict[int, int] = field(default_factory=dict)
@@ -48,3 +49,9 @@ class Run:
     memory_mb: float | None = None
     exit_code: int | None = None
     interrupted: bool = False
+    error: str | None = None
+
+    @property
+    def ended_early(self) -> str | None:
+        """Why it is of a part of the bag only; None of all of it."""
+        return self.error or ("interrupted by Ctrl-C" if self.interrupted else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -36,8 +37,8 @@ _MOST_TRIAL_PAIRS = 1500
 class Progress(Protocol):
     """Told what is being done, and after each frame of it."""
 
-    def __call__(self, stage: str, frames: int = 0) -> None:
-        """`frames` more frames of `stage` are done."""
+    def __call__(self, stage: str, frames: int = 0, more: int = 0) -> None:
+        """`frames` more frames of `stage` are done; `more` are to be done that were not foreseen."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ class Session:
             raise DataError(f"{self.path}: one image has no rate, expected at least two to search from")
 
         def run_at(rate_hz: float) -> Trial:
-            progress(f"trying {rate_hz:.3g} Hz")
+            stage = f"trying {rate_hz:.3g} Hz"
             pairs = min(max(round(_TRIAL_S * rate_hz), _FEWEST_TRIAL_PAIRS), _MOST_TRIAL_PAIRS)
+            progress(stage, more=pairs)
             with self._node(log_folder, parameters, domain_id, environment) as node:
                 run = run_live(
                     LoopedPairs.of_bag(self.path, self.topics, rate_hz, pairs),
@@ -128,6 +130,7 @@ class Session:
                     domain_id=domain_id,
                     outputs={"disparity": OUTPUTS["disparity"]},
                     environment=_variables(log_folder, environment),
+                    on_progress=lambda played: progress(stage, int(played <= pairs)),  # not the warm-up
                     stop=self.stop,
                 )
             return trial_of(run, rate_hz)
@@ -227,8 +230,10 @@ def _variables(log_folder: Path, environment: Mapping[str, str]) -> dict[str, st
 
 
 def _rate_hz(bag: BagReader, topic: str) -> float | None:
-    """Median rate of a topic by its times in the bag; None of a single message."""
-    times_ns = [time_ns for _, time_ns, _ in bag.raw([topic])]
+    """Median rate of a topic by its times in the bag, as far as it can be read; None of a single message."""
+    times_ns: list[int] = []
+    with suppress(DataError):  # which the run has told
+        times_ns += (time_ns for _, time_ns, _ in bag.raw([topic]))
     if len(times_ns) < 2:
         return None
     step_ns = float(np.median(np.diff(times_ns)))

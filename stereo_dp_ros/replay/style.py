@@ -52,6 +52,8 @@ tbody tr { border-top: 1px solid var(--line); }
   font-variant-numeric: tabular-nums; }
 .tile b small { font-size: 14px; font-weight: 500; color: var(--soft); margin-left: 3px; }
 .tile span { font-size: 13px; color: var(--soft); }
+.warnings { list-style: none; margin: 14px 0 0; padding: 12px 16px; border-radius: 12px; background: var(--bad-wash);
+  color: var(--bad); font-size: 15px; overflow-wrap: anywhere; }
 figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 8px; background: #12161c; }
 figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
@@ -67,6 +69,9 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .strip { margin: 18px 0; }
 .strip img { width: auto; max-width: none; height: 190px; border-radius: 8px; }
 .frames.three { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+.frames img { cursor: zoom-in; }
+.frames .wide { grid-column: 1 / -1; }
+.frames .wide img { cursor: zoom-out; }
 .frames .when { grid-column: 1 / -1; font-size: 13px; color: var(--soft); margin-top: 8px; }
 .scales { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; font-size: 12px; color: var(--soft); }
 .scale { display: grid; grid-template-columns: auto 132px auto; align-items: center; gap: 8px; }
@@ -76,9 +81,9 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .plots .grid { stroke: var(--line); stroke-width: 1; }
 .plots .curve { fill: none; stroke: var(--accent); stroke-width: 1.8; stroke-linejoin: round; }
 .plots .reference { stroke-dasharray: 5 4; opacity: .6; }
-.accuracy { margin: 12px 0; }
-.accuracy th, .accuracy td:first-child { white-space: normal; }
-.accuracy .note { margin: 10px 0 0; font-size: 13px; }
+.figures { margin: 12px 0; }
+.figures th, .figures td:first-child { white-space: normal; }
+.figures .note { margin: 10px 0 0; font-size: 13px; }
 .plots circle { fill: var(--accent); }
 .plots text { fill: var(--soft); font: 11px system-ui, sans-serif; font-variant-numeric: tabular-nums; }
 .checks { list-style: none; margin: 0; padding: 0; font-size: 15px; }
@@ -96,8 +101,8 @@ dl.notes dd { margin: 0; color: var(--soft); }
 @media (max-width: 720px) {
   main { padding: 24px 16px 48px; }
   h1 { font-size: 25px; }
-  .frames { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .frames.three { gap: 6px; }
+  .frames, .frames.three { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .frames.three figure:nth-of-type(3n + 1) { grid-column: 1 / -1; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   dl.notes { grid-template-columns: minmax(0, 1fr); gap: 2px; }
   dl.notes dd { margin-bottom: 10px; }

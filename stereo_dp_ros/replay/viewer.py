@@ -109,4 +109,7 @@ function viewer(canvas) {
   canvas.addEventListener('dblclick', () => { yaw = +set.yaw; pitch = +set.pitch; zoom = 1; turn(0, 0); });
 }
 document.querySelectorAll('canvas.turn').forEach(viewer);
+document.querySelectorAll('.frames img').forEach(img => {
+  img.addEventListener('click', () => img.parentElement.classList.toggle('wide'));
+});
 """.replace("BACKGROUND", f"0xff{BACKGROUND[2]:02x}{BACKGROUND[1]:02x}{BACKGROUND[0]:02x}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stereo_dp_ros.replay.accuracy_page import accuracy_section
+from stereo_dp_ros.replay.accuracy_page import accuracy_section, comparison_section
 from stereo_dp_ros.replay.compare import COMPARED_NAMES
 from stereo_dp_ros.replay.proxies import PROXY_NAMES
 
@@ -20,6 +20,7 @@ def _cells(page: str) -> list[list[str]]:
 
 def test_nothing_found_is_nothing_shown() -> None:
     assert accuracy_section({}) == ""
+    assert comparison_section(None) == ""
     names = ("ground_truth", "depth_error", "confidence_error", "sparsification", "proxies", "comparison")
     assert accuracy_section(dict.fromkeys(names)) == ""
 
@@ -53,7 +54,7 @@ def test_every_proxy_and_metric_has_a_name() -> None:
     ]
     row = {"ours": 1.0, "theirs": 2.0, "difference": -1.0, "sd": 0.25, "frames": 3}
     comparison = {"with": "a & b", "metrics": [{"metric": name, **row} for name in COMPARED_NAMES]}
-    page = accuracy_section({"comparison": comparison})
+    page = comparison_section(comparison)
     assert "Compared with a &amp; b" in page
     cells = _cells(page)
     assert len({name for name, *_ in cells}) == len(COMPARED_NAMES)
@@ -62,5 +63,5 @@ def test_every_proxy_and_metric_has_a_name() -> None:
 
 def test_difference_of_one_frame_has_no_spread_and_zero_no_sign() -> None:
     row = {"metric": "epe", "ours": 1.0, "theirs": 1.0, "difference": -1e-9, "sd": float("nan"), "frames": 1}
-    (cells,) = _cells(accuracy_section({"comparison": {"with": "x", "metrics": [row]}}))
+    (cells,) = _cells(comparison_section({"with": "x", "metrics": [row]}))
     assert cells == ["EPE, px", "1.000", "1.000", "0.000", "1"]

@@ -154,7 +154,10 @@ def test_what_cannot_be_replayed_is_told_in_one_line(tmp_path: Path, capsys: pyt
         assert line.startswith("stereo-dp replay: ")
         assert told in line
     assert main(["replay", str(tmp_path / "bag"), "--left", "/x", *model]) == 2
-    assert "/x is not the left of a pair, expected one of /stereo/left/image_rect" in capsys.readouterr().err
+    assert (
+        "/x is not the left of a pair that names tell, expected one of /stereo/left/image_rect"
+        in capsys.readouterr().err
+    )
 
 
 def test_video_shows_every_frame_beside_its_disparity(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_page_shows_figures_checks_and_pictures(report: Report) -> None:
     assert page.count('<canvas class="turn"') == 1
     # one cloud, one strip, and for each of two frames the left image, disparity, error and confidence
     assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]{200,}"', page)) == 1 + 1 + 2 * 4
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4  # latency, EPE, bad-2.0, confidence
 
 
 def test_page_needs_nothing_from_elsewhere(report: Report) -> None:
@@ -133,7 +133,9 @@ def test_failed_checks_are_told_everywhere(report: Report, tmp_path: Path) -> No
     failed = replace(report, bags=[bag])
     assert not failed.passed
     assert failed.failed_checks == ["made_up: the count of pairs closes: 5 in = 4 out + 0 dropped + 0 unmatched"]
-    assert "1 check failed" in report_html(failed)
+    page = report_html(failed)
+    assert "1 check failed" in page
+    assert "Check failed: the count of pairs closes: 5 in = 4 out + 0 dropped + 0 unmatched." in page
     write_json(failed, tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text())["passed"] is False
     assert not replace(report, bags=[]).passed
@@ -160,7 +162,7 @@ def test_page_without_ground_truth_or_clouds(report: Report) -> None:
     ]
     page = report_html(report)
     assert len(re.findall("<img ", page)) == 1 + 2 * 3
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2
     assert "nan" not in re.sub(r"data:[^\"]*", "", page)
 
 
