@@ -17,11 +17,13 @@ from training.data import (  # noqa: E402
     SceneConfig,
     StereoSample,
     preview,  # noqa: E402
+    render_pair,
     render_sample,
     to_tensors,
 )
 from training.data.composer import FAMILIES, compose, draw_range  # noqa: E402
 from training.data.draft import Draft  # noqa: E402
+from training.data.hard_cases import HARD_CASES  # noqa: E402
 from training.data.nuisances import NUISANCES  # noqa: E402
 from training.data.paint import bake  # noqa: E402
 from training.data.procedural import render_buffers  # noqa: E402
@@ -71,25 +73,27 @@ def test_fitted_surface_keeps_range_and_slope() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("seed", "detail"), [(1, 1.0), (2, 1.0), (1, 1.5), (2, 2.0)])
-def test_warped_right_ramp_is_left_ramp(family: str, seed: int, detail: float) -> None:
-    """Every surface carries its own left x as its texture; between samples of one layer the warp is exact."""
+@pytest.mark.parametrize("of_right", [False, True])
+def test_warped_ramp_is_the_other_view_s(family: str, seed: int, detail: float, of_right: bool) -> None:
+    """Every surface carries its own x in one view as its texture; between samples of one layer the warp is exact."""
     scene, lattice = _scene(seed, family, detail), Lattice(WIDTH, HEIGHT, 2)
     left, right = render_buffers(scene, lattice, NO_PHOTOS)
-    hidden = occlusion_mask(left, right, lattice, scene)
+    hidden = occlusion_mask(left, right, lattice, scene, of_right=of_right)
+    view, other, sign = (right, left, 1) if of_right else (left, right, -1)
     x_samples = (np.arange(lattice.shape[1], dtype=np.float64) - lattice.offset) / 2
     row = slice(lattice.offset, None, 2)
-    ramp_right, layer_right = (x_samples + right.disparity_px)[row], right.index[row]
-    layer = lattice.centres(left.index)
+    ramp, other_layer = (x_samples - sign * other.disparity_px)[row], other.index[row]
+    layer = lattice.centres(view.index)
 
-    position = (np.arange(WIDTH)[None, :] - lattice.centres(left.disparity_px).astype(np.float64)) * 2 + 1
+    position = (np.arange(WIDTH)[None, :] + sign * lattice.centres(view.disparity_px).astype(np.float64)) * 2 + 1
     low = np.clip(np.floor(position).astype(int), 1, lattice.shape[1] - 3)
     part, rows = position - low, np.arange(HEIGHT)[:, None]
     warped = np.zeros(layer.shape)
     checked = ~hidden & (position >= 1) & (position <= lattice.shape[1] - 2)
     for step in (-1, 0, 1, 2):  # cubic through four samples: bent surfaces stretch the ramp unevenly
-        weight = np.prod([(part - other) / (step - other) for other in (-1, 0, 1, 2) if other != step], axis=0)
-        warped += weight * ramp_right[rows, low + step]
-        checked &= layer_right[rows, low + step] == layer
+        weight = np.prod([(part - k) / (step - k) for k in (-1, 0, 1, 2) if k != step], axis=0)
+        warped += weight * ramp[rows, low + step]
+        checked &= other_layer[rows, low + step] == layer
     assert checked.sum() > 0.7 * (~hidden).sum()
     assert np.abs(warped - np.arange(WIDTH)[None, :])[checked].max() <= 1e-3
 
@@ -121,35 +125,53 @@ def _pure(index: np.ndarray, lattice: Lattice) -> np.ndarray:
     return lattice.centres(same)
 
 
-@pytest.mark.parametrize("detail", [1.0, 1.5])
+@pytest.mark.parametrize(("detail", "of_right"), [(1.0, False), (1.5, False), (1.5, True)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_occlusion_is_the_geometric_one(family: str, detail: float) -> None:
-    """Against every layer's surface and outline at the exact match, without the right view's buffers."""
+def test_occlusion_is_the_geometric_one(family: str, detail: float, of_right: bool) -> None:
+    """Against every layer's surface and outline at the exact match, without the other view's buffers."""
     scene, lattice = _scene(3, family, detail), Lattice(WIDTH, HEIGHT, 2)
     left, right = render_buffers(scene, lattice, NO_PHOTOS)
-    hidden = occlusion_mask(left, right, lattice, scene)
-    d = lattice.centres(left.disparity_px)
-    index = lattice.centres(left.index)
+    hidden = occlusion_mask(left, right, lattice, scene, of_right=of_right)
+    view = right if of_right else left
+    d = lattice.centres(view.disparity_px)
+    index = lattice.centres(view.index)
     y = np.broadcast_to(np.arange(HEIGHT, dtype=np.float32)[:, None], d.shape)
-    x_right = np.arange(WIDTH, dtype=np.float32)[None, :] - d
+    x_other = np.arange(WIDTH, dtype=np.float32)[None, :] + (d if of_right else -d)
     turned = np.array([layer.surface.a > 1 for layer in scene.layers])  # the right view sees their back
-    expected = (x_right < -0.5) | (x_right > WIDTH - 0.5) | turned[index]
+    expected = (x_other < -0.5) | (x_other > WIDTH - 0.5) | turned[index]
     uncertain = np.zeros_like(expected)
     for number, layer in enumerate(scene.layers):
         sprite = bake(layer, NO_PHOTOS)
         alpha = np.ascontiguousarray(sprite.rgba[..., 3])
         covers = []
         for nudge, lift in ((0.0, 0.0), (-0.3, 0.0), (-0.15, 0.0), (0.15, 0.0), (0.3, 0.0), (0.0, -0.05), (0.0, 0.05)):
-            x = layer.surface.left_x(x_right + nudge, y + lift)
+            x = x_other + nudge if of_right else layer.surface.left_x(x_other + nudge, y + lift)
             tx, ty = (x - sprite.x0_px) * sprite.texels_per_px, (y + lift - sprite.y0_px) * sprite.texels_per_px
             inside = cv2.remap(alpha, tx, ty, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 127
-            front = x - (x_right + nudge) > d + OCCLUDER_MARGIN_PX
+            front = layer.surface.disparity(x, y + lift) > d + OCCLUDER_MARGIN_PX
             covers.append(inside & front & (index != number))
         expected |= covers[0]
         uncertain |= np.any(covers[1:] != covers[0], axis=0)
     # within 0.3 px of a silhouette the nearest half-pixel sample may fall on its other side
     assert uncertain.mean() < 0.2
     np.testing.assert_array_equal(hidden[~uncertain], expected[~uncertain])
+
+
+def test_exchanged_views_are_a_sample_of_their_own() -> None:
+    """Exactly the mirrored images, and a label that leads from each to the other and back where it is visible."""
+    sample, exchanged = render_pair(5, replace(SMALL, without=("vertical error",)))
+    for name in ("left", "right", "disparity_px", "occluded"):
+        np.testing.assert_array_equal(
+            getattr(sample, name), getattr(render_sample(5, replace(SMALL, without=("vertical error",))), name)
+        )
+    np.testing.assert_array_equal(exchanged.left, sample.right[:, ::-1])
+    np.testing.assert_array_equal(exchanged.right, sample.left[:, ::-1])
+    assert exchanged.disparity_px.shape == (HEIGHT, WIDTH) and exchanged.occluded.mean() < 0.6
+    x, rows = np.arange(WIDTH)[None, :], np.arange(HEIGHT)[:, None]
+    match = np.rint(WIDTH - 1 - (x - exchanged.disparity_px)).astype(int)  # column of the first sample's left view
+    back = sample.disparity_px[rows, np.clip(match, 0, WIDTH - 1)]
+    assert np.median(np.abs(back - exchanged.disparity_px)[~exchanged.occluded]) < 0.1
+    assert (np.abs(back - exchanged.disparity_px)[~exchanged.occluded] < 1.0).mean() > 0.95
 
 
 def test_photometric_agreement_of_visible_pixels() -> None:
@@ -259,7 +281,9 @@ def test_features_and_nuisances_can_be_left_out() -> None:
     assert any(layer.shadows for s in seeds for layer in scene(s).layers)
     assert not any(layer.shadows for s in seeds for layer in scene(s, "shadows").layers)
     assert not any(layer.paint.light for s in seeds for layer in scene(s, "light").layers)
-    assert not any(layer.paint.source == "plain" for s in seeds for layer in scene(s, "plain").layers)
+    assert not any(layer.paint.source == "plain" for s in seeds for layer in scene(s, "plain", "blank").layers)
+    assert any(scene(s).right_gains for s in range(40))
+    assert not any(scene(s, "lamp").right_gains for s in range(40))
     without = (*NUISANCES, "vertical error")
     for seed in range(4):
         bare = render_sample(seed, replace(SMALL, without=without))
@@ -272,6 +296,44 @@ def test_features_and_nuisances_can_be_left_out() -> None:
     } == {"street"}
     with pytest.raises(DataError, match="without snow, expected some of .*shadows"):
         SceneConfig(without=("snow",))
+
+
+@pytest.mark.parametrize("feature", HARD_CASES)
+def test_a_hard_case_changes_some_scenes_and_nothing_else(feature: str) -> None:
+    """Its random numbers are its own: where it is not drawn the scene is the one without it."""
+    changed = 0
+    for seed in range(12):
+        drafts = [Draft(np.random.default_rng(seed), NO_PHOTOS, WIDTH, HEIGHT, 1.0, 60.0, seed=seed) for _ in range(2)]
+        wall = Layer(Surface(5.0), drafts[0].full, Paint("pattern:bricks", 1))
+        for draft in drafts:
+            draft.layers.append(wall)
+        HARD_CASES[feature](drafts[0].aside(feature))
+        assert drafts[0].rng.random() == drafts[1].rng.random()
+        changed += drafts[0].layers != drafts[1].layers or bool(drafts[0].right_gains)
+        assert drafts[0].layers[0].surface == wall.surface
+    assert 0 < changed < 12
+
+
+def test_another_lamp_changes_the_right_view_by_layers() -> None:
+    walls = tuple(
+        Layer(Surface(d), box, Paint("plain", 0, colour=(100.0, 80.0, 60.0), shade=0.0))
+        for d, box in ((4.0, (-4.0, -4.0, 200.0, 100.0)), (10.0, (40.0, 20.0, 90.0, 70.0)))
+    )
+    scene, lattice = Scene(128, 96, 1.0, 20.0, walls, "room"), Lattice(128, 96, 2)
+    same, lit = (render_buffers(s, lattice, NO_PHOTOS) for s in (scene, replace(scene, right_gains=(0.5, 2.0))))
+    np.testing.assert_array_equal(same[0].rgbx, lit[0].rgbx)
+    np.testing.assert_array_equal(same[1].disparity_px, lit[1].disparity_px)
+    for layer, colour in enumerate([(50, 40, 30), (200, 160, 120)]):
+        assert (lit[1].rgbx[lit[1].index == layer][:, :3] == colour).all()
+
+
+def test_photographs_are_not_enlarged() -> None:
+    """A photo scene shows at least one source pixel for every 1.25 px, where "sharp" is not left out."""
+    library = TextureLibrary(None)
+    for seed in range(4):
+        scene = compose(seed, WIDTH, HEIGHT, RANGE, library, "photo", 0.0)
+        (frame,) = {layer.paint.frame for layer in scene.layers if layer.paint.frame is not None}
+        assert 384 / abs(frame[2] - frame[0]) >= 0.79  # a pattern's size
 
 
 def test_dataset_resumes_at_any_sample() -> None:
@@ -323,6 +385,14 @@ _CUBOID = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.6, 0.0) for z in
 
 def _yaw(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+
+
+def test_coplanar_surfaces_lie_apart_in_order() -> None:
+    """Of things in one plane the later is seen, by more than float32 can round away."""
+    draft = Draft(np.random.default_rng(0), NO_PHOTOS, WIDTH, HEIGHT, 1.0, 60.0)
+    for surface in (Surface(9.0, 0.1, 0.2), Surface(9.0 + 1e-12, 0.1, 0.2), Surface(10.0, 0.1, 0.2, x0=10.0)):
+        draft.add(surface, draft.full, Paint("plain", 0), fit=False)
+    np.testing.assert_allclose([layer.surface.at(0, 0) for layer in draft.layers], [9.0, 9.0005, 9.001], atol=1e-9)
 
 
 def test_mirror_keeps_the_label() -> None:

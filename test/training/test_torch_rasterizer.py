@@ -29,6 +29,7 @@ def test_batch_equals_the_numpy_renderer(device: str, supersampling: int) -> Non
     scenes = [compose(seed, WIDTH, HEIGHT, (16.0, 60.0), NO_PHOTOS, family) for family in FAMILIES for seed in (7, 8)]
     mirrored = Reflection(0, Surface(3.0), Paint("pattern:fractal", 1, shade=0.0), 0.4)
     scenes = [replace(scene, reflections=(mirrored,)) for scene in scenes]
+    scenes[0] = replace(scenes[0], right_gains=tuple(np.linspace(0.3, 2.0, len(scenes[0].layers)).tolist()))
     assert any(scene.vertical_offset_px for scene in scenes)
     packed = [pack_scene(scene, *bake_scene(scene, NO_PHOTOS), lattice) for scene in scenes]
     batch = render_batch(packed, lattice, torch.device(device))
@@ -44,7 +45,8 @@ def test_batch_equals_the_numpy_renderer(device: str, supersampling: int) -> Non
         for view, images in ((left, batch.left), (right, batch.right)):
             expected = resolve(view.rgbx, lattice)[..., :3].astype(int)
             difference = np.abs(images[number].permute(1, 2, 0).cpu().numpy().astype(int) - expected).max(2)
-            assert difference.mean() <= 1.0 and (difference > 6).mean() <= 0.05, scene.family
+            # colours are rounded after every step there, once at the end here; more than 6 levels is such an edge
+            assert difference.mean() <= 1.0 and (difference > 6).mean() <= 0.01, scene.family
 
 
 def test_scenes_of_a_batch_do_not_mix() -> None:

@@ -8,12 +8,12 @@ A procedural sample goes through four stages, each in files of its own:
 3. `rasterizer` renders both views, disparity and occlusion from those; `torch_rasterizer` does so in batches.
 4. `nuisances` is what the two cameras do to the pictures.
 
-`procedural.render_sample` runs them; `dataset.ProceduralScenes` serves them; ``python -m training.data.preview``
-shows them.
+`procedural.render_sample` runs them, `render_pair` also gives the scene with exchanged views;
+`dataset.ProceduralScenes` serves them; ``python -m training.data.preview`` shows them.
 """
 
 from training.data.dataset import VALIDATION_SEED, ProceduralScenes, init_worker, to_tensors
-from training.data.procedural import SceneConfig, render_sample
+from training.data.procedural import SceneConfig, render_pair, render_sample
 from training.data.sample import StereoSample
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "SceneConfig",
     "StereoSample",
     "init_worker",
+    "render_pair",
     "render_sample",
     "to_tensors",
 ]

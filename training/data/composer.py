@@ -9,6 +9,7 @@ import numpy as np
 
 from training.data import shapes
 from training.data.draft import Camera, Draft, log_uniform
+from training.data.hard_cases import HARD_CASES
 from training.data.objects import add_clutter, add_object, relief
 from training.data.photo_warp import photo_layers
 from training.data.scene import Layer, Paint, Reflection, Scene, Shadow, Shape
@@ -21,8 +22,11 @@ __all__ = ["FAMILIES", "FEATURES", "compose", "draw_range"]
 FAMILIES = {"photo": 0.28, "room": 0.40, "street": 0.14, "flying": 0.18}
 """Scene families and how often each is drawn."""
 
-FEATURES = ("plain", "light", "bent", "thin", "shadows", "reflections")
-"""What can be left out of scenes: surfaces without texture, diffuse shading, bent sheets, lines 1 to 5 px thin, ..."""
+FEATURES = ("plain", "light", "bent", "thin", "shadows", "reflections", "sharp", *HARD_CASES)
+"""What can be left out of scenes: surfaces without texture, diffuse shading, bent sheets, lines 1 to 5 px thin, ...
+
+"sharp" keeps photographs from being enlarged.
+"""
 
 
 def compose(
@@ -46,8 +50,11 @@ def compose(
     name = family or str(rng.choice(list(FAMILIES), p=weights / weights.sum()))
     low, high = draw_range(rng, name, (disparity_px[0] * detail, disparity_px[1] * detail))
     width, height = ceil(width_px * detail), ceil(height_px * detail)
-    draft = Draft(rng, library, width, height, low, high, without, detail)
+    draft = Draft(rng, library, width, height, low, high, without, detail, seed)
     {"photo": _photo, "room": _room, "street": _street, "flying": _flying}[name](draft)
+    for feature, change in HARD_CASES.items():
+        if feature not in without:
+            change(draft.aside(feature))
     if "shadows" not in without:
         _cast_shadows(draft)
     if "reflections" not in without:
@@ -63,6 +70,7 @@ def compose(
         tuple(draft.reflections),
         vertical_offset_px=float(rng.normal(0, vertical_error_px * detail / 3)) * vertical,
         vertical_scale=float(rng.normal(0, vertical_error_px * detail / 3)) * vertical / (2 * height),
+        right_gains=tuple(draft.right_gains),
     )
     return scene.scaled(1 / detail, width_px, height_px)
 
@@ -81,7 +89,7 @@ def draw_range(rng: np.random.Generator, family: str, disparity_px: tuple[float,
 
 def _photo(draft: Draft) -> None:
     """A photograph cut along its segments, with a few objects before it."""
-    draft.layers.extend(photo_layers(draft.rng, draft.textures, draft.full, draft.low, draft.high))
+    draft.layers.extend(photo_layers(draft))
     if draft.rng.random() < 0.6:
         add_clutter(draft, int(draft.rng.integers(1, 9)), (0.3, 1.0), (14, 0.5 * draft.width))
 

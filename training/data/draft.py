@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from copy import copy
+from dataclasses import dataclass, field, replace
+from zlib import crc32
 
 import numpy as np
 
@@ -11,6 +14,8 @@ from training.data.surface import Box, Surface
 from training.data.textures import PATTERNS, TextureLibrary
 
 __all__ = ["Camera", "Draft", "log_uniform"]
+
+_COPLANAR_STEP_PX = 5e-4  # far above the rounding of float32, far below what can be seen
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -65,8 +70,11 @@ class Draft:
     high: float
     without: frozenset[str] = frozenset()
     detail: float = 1.0
+    seed: int = 0
     layers: list[Layer] = field(default_factory=list)
     reflections: list[Reflection] = field(default_factory=list)
+    right_gains: list[float] = field(default_factory=list)
+    _planes: Counter[tuple[float, float, float]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         rng = self.rng
@@ -92,6 +100,12 @@ class Draft:
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
         focal = self.width * log_uniform(self.rng, 0.65, 1.6)
         return Camera(focal, self.width / 2, self.height / 2, self.high, turn @ down)
+
+    def aside(self, name: str) -> Draft:
+        """The same draft with random numbers of its own, so that leaving a feature out changes no other."""
+        other = copy(self)
+        other.rng = np.random.default_rng((self.seed, crc32(name.encode())))
+        return other
 
     @property
     def full(self) -> Box:
@@ -123,10 +137,17 @@ class Draft:
             return
         if fit:
             surface = surface.fitted(box, self.low, self.high)
+        surface = self._apart(surface)
         area = (box[2] - box[0]) * (box[3] - box[1])
         # finer where outlines matter more than the cost of the raster
         texels_per_px = 2.0 if area < 120 * 120 else 1.25 if area > 0.4 * self.width * self.height else 1.5
         self.layers.append(Layer(surface, box, paint, shape or Shape(), texels_per_px * finer))
+
+    def _apart(self, surface: Surface) -> Surface:
+        """The surface, just before those put into the same plane earlier: rounding must not choose what is seen."""
+        plane = round(surface.at(0, 0), 3), round(surface.a, 6), round(surface.b, 6)
+        self._planes[plane] += 1
+        return replace(surface, c=surface.c + _COPLANAR_STEP_PX * (self._planes[plane] - 1))
 
     def colour(self) -> tuple[float, float, float]:
         """A colour near one of the scene's palette."""
@@ -159,7 +180,7 @@ class Draft:
         return Paint(
             source,
             seed,
-            density=log_uniform(rng, 0.55, 2.7),
+            density=log_uniform(rng, 0.55 if "sharp" in self.without else 0.9, 2.7),
             angle_deg=angle,
             contrast=float(rng.uniform(0.5, 1.15)),
             shade=shade,

@@ -12,7 +12,7 @@ from training.data.textures import smooth_noise
 
 __all__ = ["NUISANCES", "apply_nuisances"]
 
-NUISANCES = ("exposure", "mismatch", "relighting", "vignette", "blur", "noise", "jpeg", "gray")
+NUISANCES = ("exposure", "mismatch", "relighting", "shade", "vignette", "blur", "sharpening", "noise", "jpeg", "gray")
 """What can be left out: brightness and gamma of the pair, their difference between the views, ..."""
 
 
@@ -50,11 +50,17 @@ def apply_nuisances(
         gray = False
     relight = np.exp(rng.uniform(np.log(0.05), 0.0)) if rng.random() < 0.2 else 0.0
     relight *= "relighting" not in without
+    shaded = rng.random() < 0.15
+    shaded &= "shade" not in without
+    sharpening = float(rng.uniform(0.2, 1.2)) if rng.random() < 0.3 else 0.0
+    sharpening *= "sharpening" not in without
     views = []
     for view, camera in zip((left, right), cameras, strict=True):
-        view = _light(view, camera, relight, rng)
+        view = _light(view, camera, relight, shaded, rng)
         if camera.blur_px > 0.25:
             view = cv2.GaussianBlur(view, (0, 0), camera.blur_px)
+        if sharpening:
+            view = cv2.addWeighted(view, 1 + sharpening, cv2.GaussianBlur(view, (0, 0), 1.0), -sharpening, 0)
         views.append(_sensor(view, camera, gray, rng))
     return views[0], views[1]
 
@@ -89,21 +95,38 @@ def _camera_pair(rng: np.random.Generator, brightness: float, without: frozenset
     ]
 
 
-def _light(view: np.ndarray, camera: _Camera, relight: float, rng: np.random.Generator) -> np.ndarray:
-    """Vignette and light that differs between the views."""
-    if camera.vignette == 0 and relight == 0:
+def _light(view: np.ndarray, camera: _Camera, relight: float, shaded: bool, rng: np.random.Generator) -> np.ndarray:
+    """Vignette and light that differs between the views, with soft-edged shadows where ``shaded``."""
+    if camera.vignette == 0 and relight == 0 and not shaded:
         return view
     height, width = view.shape[:2]
     small = width // 8, height // 8
     field = np.ones(small[::-1], np.float32)
     if relight:
         field *= np.exp(relight * (smooth_noise(rng, int(rng.integers(2, 6)), *small) - 0.5))
+    if shaded:
+        for _ in range(int(rng.integers(0, 4))):
+            field *= _soft_shadow(rng, *small)
     if camera.vignette:
         x = np.linspace(-1, 1, small[0], dtype=np.float32)[None, :]
         y = np.linspace(-1, 1, small[1], dtype=np.float32)[:, None]
         field *= 1 - camera.vignette * 0.5 * (x * x + y * y)
     field8 = cv2.resize(np.clip(field * _UNIT, 0, 255).astype(np.uint8), (width, height))
     return cv2.multiply(view, cv2.merge((field8, field8, field8)), scale=1.0 / _UNIT)
+
+
+def _soft_shadow(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Factors float32 (height, width) of a shadow with a straight or round soft edge."""
+    x = np.arange(width, dtype=np.float32)[None, :] - rng.uniform(0, width)
+    y = np.arange(height, dtype=np.float32)[:, None] - rng.uniform(0, height)
+    angle = rng.uniform(0, 2 * np.pi)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    inside = (
+        along if rng.random() < 0.5 else rng.uniform(0.1, 0.5) * width - np.hypot(along, across * rng.uniform(1, 4))
+    )
+    softness = np.exp(rng.uniform(np.log(0.5), np.log(8.0)))
+    covered = 0.5 + 0.5 * np.tanh(inside / softness)
+    return (1 - rng.uniform(0.1, 0.7) * covered).astype(np.float32)
 
 
 def _sensor(view: np.ndarray, camera: _Camera, gray: bool, rng: np.random.Generator) -> np.ndarray:

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from training.data.rasterizer import Sprite
-from training.data.scene import Layer, Light, Paint, Shape
-from training.data.surface import Surface
+from training.data.scene import Layer, Paint, Shape
 from training.data.textures import TextureLibrary, smooth_noise
 
 __all__ = ["bake"]
 
 _SUBPIXEL_BITS = 4
+_SHARPER = 0.25  # added to the exact mip level before it is cut to a whole one
 _SHADE_CELL = 8  # texels per value of the shading raster
 _SHADE_ALONE = 90  # texels; smaller surfaces have no blotches
 _SHADE_UNIT = 160  # value of the 8-bit shading raster that leaves a colour as it is
@@ -86,8 +86,8 @@ def _flat(levels: list[np.ndarray], layer: Layer, size: tuple[int, int], rng: np
 
 
 def _level(step: float, count: int) -> int:
-    """The mip level whose pixels are nearest to a step of source pixels per texel."""
-    return int(np.clip(np.rint(np.log2(max(step, 1.0))), 0, count - 1))
+    """The mip level for a step of source pixels per texel, rather too sharp: both views see the same raster."""
+    return int(np.clip(np.floor(np.log2(max(step, 1.0)) + _SHARPER), 0, count - 1))
 
 
 def _at_level(matrix: np.ndarray, level: int) -> np.ndarray:
@@ -124,7 +124,7 @@ def _laid_in_depth(
     disparity = surface.disparity(np.linspace(x0, x1, cells[0])[None, :], np.linspace(y0, y1, cells[1])[:, None])
     depth = near / np.maximum(disparity, 0.02 * near)
     density = unit / scale * depth * np.sqrt(np.maximum(focal * abs(slope) / near * depth, 1.0))
-    level_map = np.clip(np.rint(np.log2(np.maximum(density, 1.0))), 0, len(levels) - 1).astype(np.uint8)
+    level_map = np.clip(np.floor(np.log2(np.maximum(density, 1.0)) + _SHARPER), 0, len(levels) - 1).astype(np.uint8)
     level_map = cv2.resize(level_map, size, interpolation=cv2.INTER_NEAREST)
     result = np.zeros((size[1], size[0], *levels[0].shape[2:]), np.uint8)
     for level in range(int(level_map.min()), int(level_map.max()) + 1):
@@ -155,7 +155,7 @@ def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarra
     even = 1.0
     if paint.light is not None and layer.surface.planar:
         x0, y0 = layer.surface.x0, layer.surface.y0  # anywhere: a plane has one normal
-        even = float(_diffuse(layer.surface, paint.light, np.array([x0]), np.array([y0]))[0])
+        even = float(paint.light.on(layer.surface, np.array([x0]), np.array([y0]))[0])
         if not blotchy and not layer.shadows:
             return cv2.convertScaleAbs(rgb, alpha=even)
     small = max(2, width // _SHADE_CELL), max(2, height // _SHADE_CELL)
@@ -164,7 +164,7 @@ def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarra
     y = np.linspace(y0, y0 + (height - 1) / layer.texels_per_px, small[1])[:, None]
     field = np.full(small[::-1], even)
     if paint.light is not None and not layer.surface.planar:
-        field *= _diffuse(layer.surface, paint.light, x, y)
+        field *= paint.light.on(layer.surface, x, y)
     if blotchy:
         ramp = rng.normal(0, 0.5) * (x - x.mean()) / np.ptp(x) + rng.normal(0, 0.5) * (y - y.mean()) / np.ptp(y)
         blotches = rng.choice([0.3, 1.0]) * (smooth_noise(rng, int(rng.integers(2, 7)), *small) - 0.5)
@@ -176,18 +176,6 @@ def _shade(rgb: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarra
     field = np.clip(_SHADE_UNIT * field, 0, 255).astype(np.uint8)
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.multiply(rgb, cv2.merge((field, field, field)), scale=1.0 / _SHADE_UNIT)
-
-
-def _diffuse(surface: Surface, light: Light, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Lambert's law.  The tangent plane of 1/Z ~ d(x, y) has the normal (f d_x, f d_y, d - d_x x - d_y y)."""
-    u, v = x - surface.x0, y - surface.y0
-    slope_x = surface.a + 2 * surface.p * u + surface.q * v
-    slope_y = surface.b + surface.q * u + 2 * surface.r * v
-    depth = surface.disparity(x, y) - slope_x * (x - light.cx_px) - slope_y * (y - light.cy_px)
-    normal = np.broadcast_arrays(light.focal_px * slope_x, light.focal_px * slope_y, depth)
-    length = np.sqrt(sum(part * part for part in normal)) + 1e-9
-    towards = -sum(part * axis for part, axis in zip(normal, light.direction, strict=True)) / length
-    return 1.15 * (light.ambient + (1 - light.ambient) * np.maximum(towards, 0.0))
 
 
 def _alpha(shape: Shape, origin: tuple[float, float], scale: float, size: tuple[int, int]) -> np.ndarray:

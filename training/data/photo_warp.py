@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from training.data.draft import Draft, log_uniform
 from training.data.paint import bake
 from training.data.scene import Layer, Paint, Shape
 from training.data.surface import Box, Surface
-from training.data.textures import TextureLibrary
 
 __all__ = ["photo_layers", "segment"]
 
@@ -28,18 +28,21 @@ def segment(rgb: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     return np.where(labels > 0, labels, np.maximum(grown, 1)) - 1
 
 
-def photo_layers(
-    rng: np.random.Generator, library: TextureLibrary, full: Box, low_px: float, high_px: float
-) -> list[Layer]:
+def photo_layers(draft: Draft) -> list[Layer]:
     """Layers that together show one photograph, before a backdrop painted with another one.
 
     Regions are nested: coarse groups share a plane, fine segments follow it or step away from it, so depth is
     continuous across many picture edges and jumps at others.  Disparity tends to grow towards the bottom.
     """
+    rng, library, full, low_px, high_px = draft.rng, draft.textures, draft.full, draft.low, draft.high
     source, seed = library.draw(rng, photo=True), int(rng.integers(2**31))
-    photo = Paint(source, seed, frame=_frame(rng, library.load(source, seed)[0][0].shape, full), shade=0.0)
+    shape = library.load(source, seed)[0][0].shape
+    frame = _frame(rng, shape, full)
+    if "sharp" not in draft.without:
+        frame = _reduced(draft.aside("sharp").rng, shape, frame)
+    photo = Paint(source, seed, frame=frame, shade=0.0)
     small = bake(Layer(Surface(low_px), full, photo, texels_per_px=1 / _CELL_PX), library).rgba[..., :3].copy()
-    fine = segment(small, int(np.exp(rng.uniform(np.log(12), np.log(90)))), rng)
+    fine = segment(small, round(log_uniform(rng, 12, 90) * draft.detail), rng)
     coarse = segment(small, int(rng.integers(2, 9)), rng)
     relief = _group_surfaces(rng, int(coarse.max()) + 1, full, low_px, high_px)
     backdrop = Surface(low_px + 0.05 * (high_px - low_px)).fitted(full, low_px, high_px)
@@ -71,6 +74,15 @@ def _frame(rng: np.random.Generator, shape: tuple[int, ...], full: Box) -> Box:
     if rng.random() < 0.5:
         x0, x1 = x1, x0
     return float(x0), float(y0), float(x1), float(y0 + frame_height)
+
+
+def _reduced(rng: np.random.Generator, shape: tuple[int, ...], frame: Box) -> Box:
+    """The frame made so small that the photograph is not enlarged; beyond it the photograph goes on mirrored."""
+    x0, y0, x1, y1 = frame
+    enlarged = abs(x1 - x0) / shape[1]
+    factor = min(1.0, 1.0 / (enlarged * log_uniform(rng, 0.8, 2.0)))
+    x, y = x0 + rng.uniform(0, 1 - factor) * (x1 - x0), y0 + rng.uniform(0, 1 - factor) * (y1 - y0)
+    return float(x), float(y), float(x + factor * (x1 - x0)), float(y + factor * (y1 - y0))
 
 
 def _group_surfaces(rng: np.random.Generator, count: int, full: Box, low: float, high: float) -> list[Surface]:

@@ -19,6 +19,7 @@ from training.data.rasterizer import (
     Sprite,
     ViewBuffers,
     blend_reflection,
+    brighten,
     occlusion_mask,
     render_view,
     resolve,
@@ -27,7 +28,7 @@ from training.data.sample import StereoSample
 from training.data.scene import Layer, Scene
 from training.data.textures import TextureLibrary
 
-__all__ = ["SceneConfig", "bake_scene", "default_texture_dir", "render_buffers", "render_sample"]
+__all__ = ["SceneConfig", "bake_scene", "default_texture_dir", "render_buffers", "render_pair", "render_sample"]
 
 _NUISANCE_STREAM = 0x5EED
 _DETAIL_STREAM = 0xDE7A11
@@ -122,12 +123,50 @@ def render_buffers(scene: Scene, lattice: Lattice, library: TextureLibrary) -> t
         view = render_view(sprites, scene, lattice, right=right)
         for item, sprite in zip(scene.reflections, mirrored, strict=True):
             blend_reflection(view, sprite, item.layer, item.opacity, scene, lattice, right=right)
+        if right and scene.right_gains:
+            brighten(view, scene.right_gains)
         views.append(view)
     return views[0], views[1]
 
 
+@dataclass(frozen=True)
+class _Rendered:
+    """Samples of both views, and their pixels after the cameras."""
+
+    scene: Scene
+    lattice: Lattice
+    left: ViewBuffers
+    right: ViewBuffers
+    left_rgb: np.ndarray
+    right_rgb: np.ndarray
+
+    def sample(self) -> StereoSample:
+        disparity_px = self.lattice.centres(self.left.disparity_px).copy()
+        hidden = occlusion_mask(self.left, self.right, self.lattice, self.scene)
+        return StereoSample(self.left_rgb, self.right_rgb, disparity_px, hidden)
+
+    def exchanged(self) -> StereoSample:
+        disparity_px = self.lattice.centres(self.right.disparity_px)
+        hidden = occlusion_mask(self.left, self.right, self.lattice, self.scene, of_right=True)
+        parts = self.right_rgb, self.left_rgb, disparity_px, hidden
+        return StereoSample(*(np.ascontiguousarray(part[:, ::-1]) for part in parts))
+
+
 def render_sample(seed: int, config: SceneConfig) -> StereoSample:
     """The sample of a seed: the same arrays for the same (seed, config) and texture folder."""
+    return _render(seed, config).sample()
+
+
+def render_pair(seed: int, config: SceneConfig) -> tuple[StereoSample, StereoSample]:
+    """The sample of a seed, and the same scene with its views exchanged: two samples for one rendering.
+
+    Mirrored, the right view is the left view of the mirrored scene, and the right view's own disparity its label.
+    """
+    rendered = _render(seed, config)
+    return rendered.sample(), rendered.exchanged()
+
+
+def _render(seed: int, config: SceneConfig) -> _Rendered:
     library = _library(Path(config.texture_dir) if config.texture_dir is not None else None)
     without = frozenset(config.without)
     detail = log_uniform(np.random.default_rng((seed, _DETAIL_STREAM)), *config.detail)
@@ -149,6 +188,4 @@ def render_sample(seed: int, config: SceneConfig) -> StereoSample:
     if config.nuisances:
         rng = np.random.default_rng((seed, _NUISANCE_STREAM))
         left_rgb, right_rgb = apply_nuisances(left_rgb, right_rgb, rng, without)
-    return StereoSample(
-        left_rgb, right_rgb, lattice.centres(left.disparity_px).copy(), occlusion_mask(left, right, lattice, scene)
-    )
+    return _Rendered(scene, lattice, left, right, left_rgb, right_rgb)

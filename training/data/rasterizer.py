@@ -28,6 +28,7 @@ __all__ = [
     "ViewBuffers",
     "Window",
     "blend_reflection",
+    "brighten",
     "occlusion_mask",
     "render_view",
     "resolve",
@@ -230,6 +231,12 @@ def blend_reflection(
     cv2.copyTo(mixed, mirror, buffers.rgbx[area])
 
 
+def brighten(buffers: ViewBuffers, gains: tuple[float, ...]) -> None:
+    """Multiply the samples of each layer by its gain."""
+    gain = np.append(np.asarray(gains, np.float32), 1.0)[buffers.index]  # -1, uncovered, is the last
+    cv2.multiply(buffers.rgbx, cv2.merge([gain] * 4), dst=buffers.rgbx, dtype=cv2.CV_8U)
+
+
 def resolve(buffer: np.ndarray, lattice: Lattice) -> np.ndarray:
     """Pixels from samples: a [1 2 1]/4 filter either way, so that edges mix, then the pixel centres."""
     if lattice.supersampling == 2:
@@ -237,24 +244,32 @@ def resolve(buffer: np.ndarray, lattice: Lattice) -> np.ndarray:
     return np.ascontiguousarray(lattice.centres(buffer))
 
 
-def occlusion_mask(left: ViewBuffers, right: ViewBuffers, lattice: Lattice, scene: Scene) -> np.ndarray:
+def occlusion_mask(
+    left: ViewBuffers, right: ViewBuffers, lattice: Lattice, scene: Scene, *, of_right: bool = False
+) -> np.ndarray:
     """True where a left pixel's match shows another surface in front of it, or lies outside the right view.
 
-    A face so steep that the right view sees its back (dd/dx > 1) is hidden too.
+    A face so steep that the right view sees its back (dd/dx > 1) is hidden too.  ``of_right`` asks the same of the
+    right view's pixels.
 
-    The right view is read at its nearest sample: at half-pixel sampling a silhouette is exact to 1/4 px.  A
+    The other view is read at its nearest sample: at half-pixel sampling a silhouette is exact to 1/4 px.  A
     surface less than 1/4 px nearer does not count: that is a crease, or a sheet lying on another.
     """
-    disparity, index = lattice.centres(left.disparity_px), lattice.centres(left.index)
+    view, other = (right, left) if of_right else (left, right)
+    disparity, index = lattice.centres(view.disparity_px), lattice.centres(view.index)
     ss, (height, width) = lattice.supersampling, lattice.shape
     y = np.arange(scene.height_px, dtype=np.float32)[:, None]
-    x_right = np.arange(scene.width_px, dtype=np.float32)[None, :] - disparity
-    y_right = y - scene.vertical_offset_px - scene.vertical_scale * (y - scene.height_px / 2)
-    column = np.clip(np.rint(x_right * ss).astype(np.int32) + lattice.offset, 0, width - 1)
-    row = np.clip(np.rint(y_right * ss).astype(np.int32) + lattice.offset, 0, height - 1)
+    x = np.arange(scene.width_px, dtype=np.float32)[None, :]
+    offset, scale = scene.vertical_offset_px, scene.vertical_scale
+    if of_right:
+        x_other, y_other = x + disparity, (y + offset - scale * scene.height_px / 2) / (1 - scale)
+    else:
+        x_other, y_other = x - disparity, y - offset - scale * (y - scene.height_px / 2)
+    column = np.clip(np.rint(x_other * ss).astype(np.int32) + lattice.offset, 0, width - 1)
+    row = np.clip(np.rint(y_other * ss).astype(np.int32) + lattice.offset, 0, height - 1)
     at = row * width + column
-    covered = right.disparity_px.ravel().take(at) > disparity + OCCLUDER_MARGIN_PX
-    covered &= right.index.ravel().take(at) != index
-    outside = (x_right < -0.5) | (x_right > scene.width_px - 0.5)
+    covered = other.disparity_px.ravel().take(at) > disparity + OCCLUDER_MARGIN_PX
+    covered &= other.index.ravel().take(at) != index
+    outside = (x_other < -0.5) | (x_other > scene.width_px - 0.5)
     turned = np.array([layer.surface.a > 1 for layer in scene.layers])
     return outside | covered | turned[index]

@@ -41,6 +41,20 @@ class Light:
     cx_px: float
     cy_px: float
 
+    def on(self, surface: Surface, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Brightness of a surface at left-view positions, by Lambert's law.
+
+        The tangent plane of 1/Z ~ d(x, y) has the normal (f d_x, f d_y, d - d_x x - d_y y).
+        """
+        u, v = x - surface.x0, y - surface.y0
+        slope_x = surface.a + 2 * surface.p * u + surface.q * v
+        slope_y = surface.b + surface.q * u + 2 * surface.r * v
+        depth = surface.disparity(x, y) - slope_x * (x - self.cx_px) - slope_y * (y - self.cy_px)
+        normal = np.broadcast_arrays(self.focal_px * slope_x, self.focal_px * slope_y, depth)
+        length = np.sqrt(sum(part * part for part in normal)) + 1e-9
+        towards = -sum(part * axis for part, axis in zip(normal, self.direction, strict=True)) / length
+        return 1.15 * (self.ambient + (1 - self.ambient) * np.maximum(towards, 0.0))
+
     def scaled(self, factor: float) -> Light:
         """The light over a picture ``factor`` times as large."""
         return replace(self, focal_px=self.focal_px * factor, cx_px=self.cx_px * factor, cy_px=self.cy_px * factor)
@@ -148,6 +162,7 @@ class Scene:
     """Layers over a rectified camera pair; ``vertical_*`` is the right camera's residual row error.
 
     A surface point on left row y appears on right row ``y - vertical_offset_px - vertical_scale * (y - H/2)``.
+    ``right_gains`` are factors of the layers' brightness in the right view, none for the same light in both.
     """
 
     width_px: int
@@ -159,6 +174,7 @@ class Scene:
     reflections: tuple[Reflection, ...] = ()
     vertical_offset_px: float = 0.0
     vertical_scale: float = 0.0
+    right_gains: tuple[float, ...] = ()
 
     def scaled(self, factor: float, width_px: int, height_px: int) -> Scene:
         """The scene in a picture ``factor`` times as large, cut to a size."""
@@ -174,6 +190,7 @@ class Scene:
             tuple(item.scaled(factor) for item in self.reflections),
             vertical_offset_px=self.vertical_offset_px * factor + shift,
             vertical_scale=self.vertical_scale,
+            right_gains=self.right_gains,
         )
 
 

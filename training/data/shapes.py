@@ -7,7 +7,20 @@ import numpy as np
 from training.data.scene import Shape
 from training.data.surface import Box
 
-__all__ = ["blob", "bounds", "foliage", "frame", "grille", "leaves", "polygon", "quad", "rectangle", "ring", "strokes"]
+__all__ = [
+    "blob",
+    "bounds",
+    "foliage",
+    "frame",
+    "grille",
+    "leaves",
+    "polygon",
+    "polyline",
+    "quad",
+    "rectangle",
+    "ring",
+    "strokes",
+]
 
 Rng = np.random.Generator
 
@@ -78,6 +91,11 @@ def _thick(line: np.ndarray, width: float) -> tuple[tuple[np.ndarray, ...], ...]
         reach = along * width * 0.25
         parts.append((np.array([start - reach + side, end + reach + side, end + reach - side, start - reach - side]),))
     return tuple(parts)
+
+
+def polyline(line: np.ndarray, width_px: float) -> Shape:
+    """A line (N, 2) of the given width."""
+    return Shape(_thick(line, width_px))
 
 
 def strokes(rng: Rng, centre: tuple[float, float], size: tuple[float, float], width_px: float) -> Shape:

@@ -40,6 +40,8 @@ class PackedScene:
         int64 (2, S, 4): first row, first column, rows, columns on the left and right lattice; 0 rows if unseen.
     rows
         float32 (2, 2): left-view row = scale * row + offset, of each view.
+    gains
+        float32 (2, S): factors of the sprites' brightness in each view.
     reflections
         (layer, sprite, opacity) of each; their sprites come after the layers', with empty windows.
     """
@@ -49,6 +51,7 @@ class PackedScene:
     rasters: Tensor
     windows: Tensor
     rows: Tensor
+    gains: Tensor
     reflections: tuple[tuple[int, int, float], ...]
 
 
@@ -79,6 +82,9 @@ def pack_scene(scene: Scene, sprites: list[Sprite], mirrored: list[Sprite], latt
             if window is not None:
                 rows, columns = window.rows, window.cols
                 windows[view, number] = rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
+    gains = torch.ones(2, len(together))
+    if scene.right_gains:
+        gains[1, : len(sprites)] = torch.tensor(scene.right_gains)
     scale = 1.0 / (1.0 - scene.vertical_scale)
     offset = scale * (scene.vertical_offset_px - scene.vertical_scale * scene.height_px / 2)
     return PackedScene(
@@ -87,6 +93,7 @@ def pack_scene(scene: Scene, sprites: list[Sprite], mirrored: list[Sprite], latt
         torch.tensor(rasters),
         torch.from_numpy(windows),
         torch.tensor([[1.0, 0.0], [scale, offset]], dtype=torch.float32),
+        gains,
         tuple((item.layer, len(sprites) + n, item.opacity) for n, item in enumerate(scene.reflections)),
     )
 
@@ -123,6 +130,7 @@ class _Batch:
         self.sprites = torch.cat([scene.sprites for scene in scenes]).to(device)
         self.rasters = torch.cat(rasters).to(device)
         self.windows = torch.cat([scene.windows for scene in scenes], dim=1).to(device)
+        self.gains = torch.cat([scene.gains for scene in scenes], dim=1).to(device)
         self.rows = torch.stack([scene.rows for scene in scenes]).to(device)
         self.scene_of = torch.repeat_interleave(torch.tensor(sprite_counts)).to(device)
         self.reflections = [
@@ -154,7 +162,7 @@ class _Batch:
         return (best >> 32).to(torch.int32).view(torch.float32).view(shape), (best & _LOW).view(shape)
 
     def colours(self, view: int, disparity: Tensor, layer: Tensor) -> Tensor:
-        """RGB float32 (N, h, w, 3) in 0..255 of every sample, reflections blended in."""
+        """RGB float32 (N, h, w, 3) in 0..255 of every sample, reflections blended in, under the view's light."""
         scene, row, column = (part.reshape(-1) for part in _indices(layer))
         x, y = self._position(view, scene, row, column)
         x_left = x + disparity.view(-1) if view else x
@@ -168,7 +176,8 @@ class _Batch:
             seen = self._sample(picture, values, x_mirrored, y[shown], slice(0, 4))
             blended = (1 - opacity) * rgb[shown] + opacity * seen[:, :3]
             rgb[shown] = torch.where(seen[:, 3:] >= 127.5, blended, rgb[shown])
-        return rgb.view(*layer.shape, 3)
+        rgb *= self.gains[view, sprite][:, None]
+        return rgb.clamp_(max=255.0).view(*layer.shape, 3)
 
     def occluded(self, disparities: list[Tensor], layers: list[Tensor]) -> Tensor:
         """As `rasterizer.occlusion_mask`: bool (N, H, W)."""
