@@ -32,6 +32,8 @@ class DataConfig:
         Size of a training sample, multiples of 32.
     workers
         Processes that render; 0 renders in the training process.
+    enlargement
+        Crops are cut smaller by this factor and enlarged, as a manifest's `enlargement` does in use.
     reuse
         How often each scene is used, in other crops; a divisor of the batch size.
     """
@@ -42,6 +44,7 @@ class DataConfig:
     crop_height_px: int = 256
     crop_width_px: int = 512
     workers: int = 2
+    enlargement: float = 1.0
     reuse: int = 1
 
 
@@ -88,6 +91,8 @@ class TrainConfig:
             raise TrainingError(
                 f"data.reuse is {self.data.reuse}; expected a divisor of optim.batch_size ({self.optim.batch_size})"
             )
+        if self.data.enlargement < 1:
+            raise TrainingError(f"data.enlargement is {self.data.enlargement}; expected 1 or more")
         for name in ("crop_height_px", "crop_width_px"):
             size = getattr(self.data, name)
             if size <= 0 or size % 32:

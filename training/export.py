@@ -122,8 +122,8 @@ def measure(manifest_path: Path, pairs: Sequence[PairFolder], backend: str = "au
     estimator = load_estimator(manifest_path, backend)
     rows = set_rows(score_pairs(estimator.infer, pairs))
     figures = {row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 3) for m in METRIC_NAMES}} for row in rows}
-    runtime, area = estimator.backend, estimator.model.manifest.min_area_px
-    size = f"smaller images enlarged to {area} px" if area else "images at their own size"
+    runtime, manifest = estimator.backend, estimator.model.manifest
+    size = f"images enlarged {manifest.enlargement:g} times, small ones to {manifest.min_area_px} px"
     how = (
         f"{runtime.name} {runtime.precision}, {size}; per image over every pixel with ground truth,"
         " occluded ones included, then the mean of the set; epe in px, the rest in percent; real pairs zero-shot,"
@@ -133,11 +133,17 @@ def measure(manifest_path: Path, pairs: Sequence[PairFolder], backend: str = "au
 
 
 def export_model(
-    checkpoint: Path, name: str, out: Path, pairs: Sequence[PairFolder] = (), *, min_area_px: int = 0
+    checkpoint: Path,
+    name: str,
+    out: Path,
+    pairs: Sequence[PairFolder] = (),
+    *,
+    enlargement: float = 1.0,
+    min_area_px: int = 0,
 ) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
-    Smaller images than `min_area_px` will be enlarged to that before the network, when measured here as in use.
+    `enlargement` and `min_area_px` are what the manifest will say, when measured here as in use.
 
     Raises
     ------
@@ -160,6 +166,7 @@ def export_model(
         "size_multiple": network.size_multiple,
         "max_disparity_px": network.max_disparity_px,
         "precision": "fp32",
+        "enlargement": enlargement,
         "min_area_px": min_area_px,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()},
         "training": _training_record(state),
@@ -201,7 +208,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
     parser.add_argument("--scenes", type=int, default=0, help="validation scenes to measure on as well (%(default)s)")
-    parser.add_argument("--min-area", type=int, default=0, help="px to which smaller images are enlarged (%(default)s)")
+    parser.add_argument("--enlargement", type=float, default=1.0, help="of images before the network (%(default)s)")
+    parser.add_argument("--min-area", type=int, default=0, help="px that it sees at least (%(default)s)")
     arguments = parser.parse_args()
     try:
         pairs = [*validation_pairs(arguments.scenes), *(find_pairs(arguments.pairs) if arguments.pairs else [])]

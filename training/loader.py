@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,29 +26,45 @@ class SceneSource(Protocol):
 
 
 class CroppedScenes(Dataset[dict[str, Tensor]]):
-    """A random crop, half of them upside down, of each scene; deterministic in (seed, index)."""
+    """A random crop, half of them upside down, of each scene; deterministic in (seed, index).
 
-    def __init__(self, scenes: SceneSource, height_px: int, width_px: int, seed: int) -> None:
+    With an `enlargement` it is cut smaller by that factor and enlarged to (`height_px`, `width_px`), as images are
+    before a network whose manifest says so: images bilinear, labels from the nearest pixel.
+    """
+
+    def __init__(self, scenes: SceneSource, height_px: int, width_px: int, seed: int, enlargement: float = 1.0) -> None:
         self.scenes = scenes
-        self.height_px = height_px
-        self.width_px = width_px
+        self.size = height_px, width_px
+        self.cut = round(height_px / enlargement), round(width_px / enlargement)
         self.seed = seed
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         scene = self.scenes[index]
         height, width = scene["left"].shape[-2:]
-        if height < self.height_px or width < self.width_px:
+        if height < self.cut[0] or width < self.cut[1]:
             raise TrainingError(
-                f"scene {index} is {width}x{height}; expected at least the crop, {self.width_px}x{self.height_px}"
+                f"scene {index} is {width}x{height}; expected at least the crop, {self.cut[1]}x{self.cut[0]}"
             )
         random = np.random.default_rng((self.seed, index))
-        y = int(random.integers(height - self.height_px + 1))
-        x = int(random.integers(width - self.width_px + 1))
-        rows, columns = slice(y, y + self.height_px), slice(x, x + self.width_px)
+        y = int(random.integers(height - self.cut[0] + 1))
+        x = int(random.integers(width - self.cut[1] + 1))
+        rows, columns = slice(y, y + self.cut[0]), slice(x, x + self.cut[1])
         crop = {name: value[..., rows, columns] for name, value in scene.items()}
+        if self.cut != self.size:
+            crop = {name: self._enlarged(value) for name, value in crop.items()}
+            crop["disparity"] = crop["disparity"] * (self.size[1] / self.cut[1])
         if random.random() < 0.5:
             crop = {name: value.flip(-2) for name, value in crop.items()}
         return {**{k: v.contiguous() for k, v in crop.items()}, "index": torch.tensor(index)}
+
+    def _enlarged(self, value: Tensor) -> Tensor:
+        array = value.permute(1, 2, 0).numpy()
+        how = cv2.INTER_LINEAR if array.shape[2] == 3 else cv2.INTER_NEAREST_EXACT
+        size = self.size[::-1]
+        if array.dtype == np.bool_:
+            return torch.from_numpy(cv2.resize(array.astype(np.uint8), size, interpolation=how))[None].bool()
+        large = cv2.resize(np.ascontiguousarray(array), size, interpolation=how)
+        return torch.from_numpy(large.reshape(*self.size, -1)).permute(2, 0, 1)
 
 
 class Batches(Sampler[list[int]]):
@@ -93,7 +110,5 @@ def _worker_context() -> Any:
 
 
 def _single_thread(_worker: int) -> None:
-    import cv2
-
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

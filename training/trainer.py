@@ -190,7 +190,7 @@ class Trainer:
         if data.reuse > 1:
             lag = REUSE_BATCHES * max(1, data.workers) * self.config.optim.batch_size
             scenes = ReusedScenes(scenes, data.reuse, lag)
-        dataset = CroppedScenes(scenes, data.crop_height_px, data.crop_width_px, self.config.seed)
+        dataset = CroppedScenes(scenes, data.crop_height_px, data.crop_width_px, self.config.seed, data.enlargement)
         batches = Batches(
             self.sample,
             self.config.samples,

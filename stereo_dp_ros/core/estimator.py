@@ -24,8 +24,8 @@ class StereoEstimator:
     model, backend
         The model and the runtime it was loaded into.
     input_size
-        (width, height) in px at which the network works; None means the images' own size, or what the model's
-        `min_area_px` makes of it. Disparity comes back at the images' resolution either way.
+        (width, height) in px at which the network works; None means the images' own size, enlarged as the model's
+        manifest says. Disparity comes back at the images' resolution either way.
     """
 
     def __init__(self, model: Model, backend: Backend, *, input_size: tuple[int, int] | None = None) -> None:
@@ -42,6 +42,12 @@ class StereoEstimator:
         """Have the runtime do for images of this size what it does once; raises BackendError if it fails."""
         black = np.zeros((height_px, width_px, 3), np.uint8)
         self.infer(black, black)
+
+    def plan(self, width_px: int, height_px: int) -> Preprocessing:
+        """How pairs of this size are fitted to the network."""
+        model = self.model.manifest
+        size = (width_px, height_px)
+        return Preprocessing.plan(size, model.size_multiple, self.input_size, model.enlargement, model.min_area_px)
 
     def infer(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> DisparityMap:
         """Disparity of the left image's pixels.
@@ -61,8 +67,7 @@ class StereoEstimator:
         require_pair(left, right)
         started = time.perf_counter()
         height, width = left.shape[:2]
-        manifest = self.model.manifest
-        plan = Preprocessing.plan((width, height), manifest.size_multiple, self.input_size, manifest.min_area_px)
+        plan = self.plan(width, height)
         network_left, network_right = plan.apply(left), plan.apply(right)
         prepared = time.perf_counter()
         disparity, confidence = self.backend.infer(network_left, network_right)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.core.preprocessing import MAX_ENLARGEMENT
 
 __all__ = ["DEFAULT_MODEL", "MODELS_DIR", "Manifest", "Model", "list_models", "load_model", "read_manifest"]
 
@@ -31,8 +32,10 @@ class Manifest:
         Width and height of the network's input are multiples of this many px.
     max_disparity_px
         Largest disparity that the network can answer, in px of its input.
+    enlargement
+        Images are enlarged so many times along each side before the network (`Preprocessing.plan`); 1 or more.
     min_area_px
-        Images with fewer pixels are enlarged to about this many before the network (`Preprocessing.plan`); 0 for never.
+        Images that would have fewer pixels then are enlarged to about this many; 0 for never.
     files
         File name → SHA-256 in hexadecimal. One of them is the `.onnx`.
     network
@@ -51,6 +54,7 @@ class Manifest:
     input: Mapping[str, Any] = field(default_factory=dict)
     outputs: Any = None
     precision: str = "fp32"
+    enlargement: float = 1.0
     min_area_px: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -122,6 +126,9 @@ def read_manifest(path: Path) -> Manifest:
     for key in ("size_multiple", "max_disparity_px"):
         if not isinstance(content[key], (int, float)) or content[key] <= 0:
             raise ModelError(f"{path}: {key} is {content[key]!r}, expected a number above 0")
+    enlargement = content.get("enlargement", 1.0)
+    if not isinstance(enlargement, (int, float)) or not 1 <= enlargement <= MAX_ENLARGEMENT:
+        raise ModelError(f"{path}: enlargement is {enlargement!r}, expected a number in 1…{MAX_ENLARGEMENT:g}")
     area = content.get("min_area_px", 0)
     if not isinstance(area, int) or area < 0:
         raise ModelError(f"{path}: min_area_px is {area!r}, expected a whole number, 0 or more")

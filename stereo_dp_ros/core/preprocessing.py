@@ -32,9 +32,9 @@ def require_pair(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> None:
         )
 
 
-def _enlarged(size: tuple[int, int], min_area_px: int) -> tuple[int, int]:
-    factor = min(MAX_ENLARGEMENT, (min_area_px / (size[0] * size[1])) ** 0.5)
-    return size if factor <= 1 else (round(size[0] * factor), round(size[1] * factor))
+def _enlarged(size: tuple[int, int], enlargement: float, min_area_px: int) -> tuple[int, int]:
+    factor = max(enlargement, min(MAX_ENLARGEMENT, (min_area_px / (size[0] * size[1])) ** 0.5))
+    return round(size[0] * factor), round(size[1] * factor)
 
 
 def _describe(image: NDArray[np.uint8]) -> str:
@@ -60,15 +60,16 @@ class Preprocessing:
         image_size: tuple[int, int],
         size_multiple: int,
         network_size: tuple[int, int] | None = None,
+        enlargement: float = 1.0,
         min_area_px: int = 0,
     ) -> Preprocessing:
         """Sizes are (width, height) in px.
 
-        Without a `network_size` the network sees the image at its own size, or, if that has fewer than `min_area_px`
-        pixels, enlarged to about that area, by no more than `MAX_ENLARGEMENT`: small images are fast anyway, and
-        a network that answers at a quarter of its input's resolution sees more of them so.
+        Without a `network_size` the image's own is multiplied by `enlargement`, and by more, up to `MAX_ENLARGEMENT`,
+        where the network would see fewer than `min_area_px` pixels. A network that answers at a quarter of its
+        input's resolution finds finer things so; small images are fast anyway.
         """
-        width, height = network_size or _enlarged(image_size, min_area_px)
+        width, height = network_size or _enlarged(image_size, enlargement, min_area_px)
         padded = (-(-width // size_multiple) * size_multiple, -(-height // size_multiple) * size_multiple)
         return cls(image_size, (width, height), padded)
 
