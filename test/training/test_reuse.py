@@ -45,3 +45,17 @@ def test_scenes_are_kept_only_until_their_last_use() -> None:
     for index in range(100):
         scenes[index]
     assert sorted(scenes._kept) == [96, 98]
+
+
+class TwoViews(Counting):
+    """Shows scene i as i and as -i."""
+
+    def views(self, index: int, /) -> list[dict[str, Tensor]]:
+        return [self[index], {"left": torch.tensor(-index)}]
+
+
+def test_another_view_is_shown_at_the_second_use() -> None:
+    scenes = ReusedScenes(TwoViews(), times=3, lag=6)
+    shown = [int(scenes[index]["left"]) for index in range(36)]
+    assert shown[30:] == [30, -24, 18, 33, -27, 21]
+    assert shown[:9] == [0, 1, 2, 3, 4, 5, 6, 0, 8], "a scene's own sample is the scene as it is"

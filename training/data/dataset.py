@@ -6,7 +6,7 @@ import cv2
 import torch
 from torch.utils.data import Dataset
 
-from training.data.procedural import SceneConfig, render_sample
+from training.data.procedural import SceneConfig, render_pair, render_sample
 from training.data.sample import StereoSample
 
 __all__ = ["VALIDATION_SEED", "ProceduralScenes", "init_worker", "to_tensors"]
@@ -47,9 +47,16 @@ class ProceduralScenes(Dataset):
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return to_tensors(render_sample(self._seed(index), self.config))
+
+    def views(self, index: int) -> list[dict[str, torch.Tensor]]:
+        """The scene, and the same one mirrored with its views exchanged, which costs next to nothing more."""
+        return [to_tensors(sample) for sample in render_pair(self._seed(index), self.config)]
+
+    def _seed(self, index: int) -> int:
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
-        return to_tensors(render_sample(self.first_seed + index, self.config))
+        return self.first_seed + index
 
 
 def init_worker(worker_id: int) -> None:
