@@ -183,15 +183,17 @@ def restarts(count: int) -> list[Check]:
     with quiet_rig() as rig:
         node = rig.start(factory=create_estimator)
         rig.connect(scene=SCENE)
+        warm = answered(rig)
         for index in range(count):
+            rig.received["disparity"].clear()
             rig.publish_scene(SCENE)
             rig.last("disparity")
-            rig.received["disparity"].clear()
             rig.unadvertise(*IMAGES)
             rig.advertise(IMAGES)
             samples.append(own(index + 1))
         subscriptions = len(list(node.subscriptions))
     return [
+        Check(f"{count} restarts: a pair before the first", warm, "answered" if warm else "no answer"),
         Check(f"{count} restarts: subscriptions", subscriptions == 4, f"{subscriptions}, expected 4"),
         *_leaks(f"{count} restarts", samples),
         _no_thread(f"{count} restarts", before),
