@@ -105,14 +105,20 @@ def _proxies(proxies: Mapping[str, float] | None) -> str:
     if not proxies:
         return ""
     body = [(_name(name), figure(value, _METRICS[name][2])) for name, value in proxies.items()]
-    return card("Without ground truth", table((("proxy", ""), ("mean", "")), body), _PROXY_NOTE)
+    return card("Proxies, which need no ground truth", table((("proxy", ""), ("mean", "")), body), _PROXY_NOTE)
 
 
 def comparison_section(comparison: Mapping[str, Any] | None) -> str:
     """A card of both methods side by side; empty where there is no comparison."""
     if not comparison:
         return ""
-    columns = (("metric", ""), ("this run", ""), (comparison["with"], ""), ("difference", "mean ± sd"), ("frames", ""))
+    columns = (
+        ("metric", ""),
+        ("this run", ""),
+        (comparison["with"], ""),
+        ("this − other", "mean ± sd"),
+        ("frames", ""),
+    )
     body = []
     for row in comparison["metrics"]:
         digits = _METRICS[row["metric"]][2]

@@ -76,7 +76,8 @@ figcaption { font-size: 13px; color: var(--soft); margin-top: 6px; }
 .scales { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 14px 0 0; font-size: 12px; color: var(--soft); }
 .scale { display: grid; grid-template-columns: auto 132px auto; align-items: center; gap: 8px; }
 .scale i { height: 9px; border-radius: 5px; display: block; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 12px; margin: 18px 0; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 12px;
+  margin: 18px 0; }
 .plots svg { display: block; width: 100%; max-width: 620px; height: auto; }
 .plots .grid { stroke: var(--line); stroke-width: 1; }
 .plots .curve { fill: none; stroke: var(--accent); stroke-width: 1.8; stroke-linejoin: round; }
@@ -104,6 +105,9 @@ dl.notes dd { margin: 0; color: var(--soft); }
   .frames, .frames.three { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .frames.three figure:nth-of-type(3n + 1) { grid-column: 1 / -1; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  table { font-size: 14px; }
+  th, td { padding: 8px 7px; }
+  .plots text { font-size: 16px; }
   dl.notes { grid-template-columns: minmax(0, 1fr); gap: 2px; }
   dl.notes dd { margin-bottom: 10px; }
 }

@@ -64,6 +64,18 @@ def test_cloud_turns_with_the_pointer_and_comes_back(browser: Browser, page: Pat
     assert browser.errors == []
 
 
+def test_picture_grows_when_clicked_and_shrinks_again(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280, 900)
+    image = "document.querySelector('.frames img')"
+    widths = []
+    for _ in range(3):
+        widths.append(browser.evaluate(f"{image}.getBoundingClientRect().width"))
+        browser.evaluate(f"{image}.click()")
+    assert widths[1] > 3 * widths[0]
+    assert widths[2] == widths[0]
+    assert browser.errors == []
+
+
 def test_nothing_is_fetched(browser: Browser, page: Path) -> None:
     browser.requests.clear()
     browser.open(page, 1280, 900)
