@@ -86,7 +86,7 @@ def test_lidar_is_ground_truth(tmp_path: Path) -> None:
     assert row["bias_m"] == pytest.approx(-0.16, rel=1e-5)
     assert row["mean_relative"] == pytest.approx(20.0, rel=1e-5)
     page = (tmp_path / "out" / "report.html").read_text()
-    for told in ("Depth error by range", "Ground truth: LiDAR of /points.", "Without ground truth", "A proxy"):
+    for told in ("Depth error by range", "Ground truth: LiDAR of /points.", "Proxies, which need", "A proxy"):
         assert told in page
 
 
