@@ -89,7 +89,7 @@ def print_report(report: Report, folder: Path) -> int:
     """Print the table, where the report is, and each check that failed; returns the exit code, 0 or 1."""
     width = max(16, *(len(bag.name) + 1 for bag in report.bags)) if report.bags else 16
     print(
-        f"\n{'bag':{width}}{'in':>5}{'out':>5}{'dropped':>9}{'unmatched':>11}{'out Hz':>8}{'p50 ms':>8}{'p99 ms':>8}"
+        f"\n{'bag':{width}}{'in':>7}{'out':>7}{'dropped':>9}{'unmatched':>11}{'out Hz':>8}{'p50 ms':>8}{'p99 ms':>8}"
         f"{'EPE px':>8}{'bad-2.0 %':>11}{'D1 %':>7}  checks"
     )
     for bag in report.bags:
@@ -101,7 +101,7 @@ def print_report(report: Report, folder: Path) -> int:
         )
         passed = f"{sum(check.passed for check in bag.checks)} of {len(bag.checks)}"
         dropped = sum(count.dropped.values())
-        print(f"{bag.name:{width}}{count.played:5}{count.published:5}{dropped:9}{count.unmatched:11}{cells}  {passed}")
+        print(f"{bag.name:{width}}{count.played:7}{count.published:7}{dropped:9}{count.unmatched:11}{cells}  {passed}")
         found = bag.results.get("highest_rate")
         if found is not None:
             print(f"  highest rate with less than {found['drop_limit_percent']:g} % drops:{_rate(found)}")

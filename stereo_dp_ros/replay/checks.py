@@ -151,7 +151,7 @@ def _compare_headers(message: Any, disparity: Any) -> str | None:
     return None
 
 
-def _compare_depth(found_m: NDArray[np.float32], expected_m: NDArray[np.float64]) -> str | None:
+def _compare_depth(found_m: NDArray[np.floating], expected_m: NDArray[np.float64]) -> str | None:
     unknown = np.isnan(expected_m)
     problem = _first(
         np.isnan(found_m) != unknown, found_m, "points are NaN where they should not be or not", expected_m

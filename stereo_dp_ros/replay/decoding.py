@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -12,7 +13,7 @@ from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.image_messages import decode_compressed, decode_image
 from stereo_dp_ros.core.rectification import CameraParameters
-from stereo_dp_ros.replay.messages import FLOAT32_POINT_FIELD
+from stereo_dp_ros.replay.messages import FLOAT32_POINT_FIELD, FLOAT64_POINT_FIELD
 
 __all__ = [
     "calibration_of",
@@ -116,35 +117,44 @@ def disparity_pixels(message: Any) -> NDArray[np.float32]:
     return np.where(pixels >= np.float32(message.min_disparity), pixels, np.float32(np.nan))
 
 
-def cloud_points(message: Any) -> NDArray[np.float32]:
-    """x, y, z of a PointCloud2: float32 (height, width, 3) m.
+def cloud_points(message: Any) -> NDArray[np.float32] | NDArray[np.float64]:
+    """x, y, z of a PointCloud2, in any order and place among its fields: (height, width, 3) m.
 
     Raises
     ------
     DataError
-        x, y or z is missing or not float32, or there is less data than the size asks for.
+        x, y or z is missing or neither float32 nor float64, or there is less data than the size asks for.
     """
-    return np.stack([_cloud_field(message, name, "f4") for name in "xyz"], axis=-1).astype(np.float32, copy=False)
+    kinds = {FLOAT32_POINT_FIELD: "f4", FLOAT64_POINT_FIELD: "f8"}
+    return np.stack([_cloud_field(message, name, kinds) for name in "xyz"], axis=-1)
 
 
 def cloud_colors(message: Any) -> NDArray[np.uint8]:
     """RGB of a PointCloud2, uint8 (height, width, 3), from its field `rgb`; DataError where it has none."""
-    packed = _cloud_field(message, "rgb", "u4")
+    packed = _cloud_field(message, "rgb", {FLOAT32_POINT_FIELD: "u4"})
     return np.stack([(packed >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)], axis=-1)
 
 
-def _cloud_field(message: Any, name: str, kind: str) -> NDArray[Any]:
-    """A view (height, width) of one 4-byte field, read as `kind`."""
-    offset = next((int(f.offset) for f in message.fields if f.name == name and f.datatype == FLOAT32_POINT_FIELD), None)
-    if offset is None:
-        found = ", ".join(field.name for field in message.fields) or "none"
-        raise DataError(f"cloud has the fields {found}, expected float32 {name}")
-    height, width = int(message.height), int(message.width)
+def _cloud_field(message: Any, name: str, kinds: Mapping[int, str]) -> NDArray[Any]:
+    """A field's values (height, width); `kinds`: a PointField's datatype → how its bytes are read."""
+    field = next((field for field in message.fields if field.name == name and field.datatype in kinds), None)
+    if field is None:
+        found = ", ".join(f"{field.name} (datatype {field.datatype})" for field in message.fields) or "none"
+        wanted = " or ".join(str(kind) for kind in kinds)
+        raise DataError(f"cloud has the fields {found}, expected {name} of datatype {wanted}")
+    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}{kinds[field.datatype]}")
+    height, width, offset = int(message.height), int(message.width), int(field.offset)
+    point_step, row_step = int(message.point_step), int(message.row_step)
     data = memoryview(message.data).cast("B")
-    if message.point_step < offset + 4 or len(data) < message.row_step * height:
-        raise DataError(f"cloud of {width}x{height} points has {len(data)} bytes, expected {message.row_step * height}")
-    dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}{kind}")
-    return np.ndarray((height, width), dtype, data, offset, (int(message.row_step), int(message.point_step)))
+    if point_step < offset + dtype.itemsize or row_step < width * point_step or len(data) < row_step * height:
+        raise DataError(
+            f"cloud of {width}x{height} points with steps {point_step} and {row_step} has {len(data)} bytes and {name} "
+            f"at {offset}, expected at least {max(row_step, width * max(point_step, offset + dtype.itemsize)) * height}"
+        )
+    if not height * width:
+        return np.empty((height, width), dtype.newbyteorder("="))
+    values = np.ndarray((height, width), dtype, data, offset, (row_step, point_step))
+    return values.astype(dtype.newbyteorder("="))
 
 
 def _rows(message: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -125,7 +125,7 @@ def _sample(frame: Frame, outputs: Mapping[str, Any]) -> Sample | None:
     if frame.left is None:
         return None
     cloud = outputs.get("points2")
-    points_m = None if cloud is None else cloud_points(cloud)
+    points_m = None if cloud is None else cloud_points(cloud).astype(np.float32, copy=False)
     colored = cloud is not None and any(field.name == "rgb" for field in cloud.fields)
     colors = cloud_colors(cloud) if colored else None
     left, truth_px = _rgb(frame.left), frame.ground_truth_px

@@ -23,6 +23,7 @@ __all__ = [
     "DIAGNOSTICS",
     "DISPARITY",
     "FLOAT32_POINT_FIELD",
+    "FLOAT64_POINT_FIELD",
     "IMAGE",
     "as_ros2",
     "camera_info_message",
@@ -44,7 +45,7 @@ CLOUD = "sensor_msgs/msg/PointCloud2"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
 _NS_PER_S = 1_000_000_000
-FLOAT32_POINT_FIELD = 7  # sensor_msgs/PointField.FLOAT32
+FLOAT32_POINT_FIELD, FLOAT64_POINT_FIELD = 7, 8  # of sensor_msgs/PointField
 
 
 @lru_cache(maxsize=1)

@@ -85,7 +85,10 @@ def test_header_and_form_of_a_cloud_are_checked(made: dict[str, Any]) -> None:
     assert "is_dense is true" in (_cloud_problem(made) or "")
     cloud.is_dense = False
     cloud.fields[2].name = "depth"
-    assert _cloud_problem(made) == "cloud has the fields x, y, depth, rgb, expected float32 z"
+    assert _cloud_problem(made) == (
+        "cloud has the fields x (datatype 7), y (datatype 7), depth (datatype 7), rgb (datatype 7), "
+        "expected z of datatype 7 or 8"
+    )
 
 
 def test_depth_is_compared_pixel_by_pixel(made: dict[str, Any]) -> None:

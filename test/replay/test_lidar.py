@@ -119,6 +119,78 @@ def test_returns_that_are_none_and_scans_out_of_sight_are_no_ground_truth(tmp_pa
     truth.close()
 
 
+LAYOUTS = {
+    "velodyne": [("x", "f4"), ("y", "f4"), ("z", "f4"), ("intensity", "f4"), ("ring", "u2"), ("time", "f4")],
+    "double": [("t", "u4"), ("x", "f8"), ("y", "f8"), ("z", "f8")],
+    "other order": [("ring", "u1"), ("z", "f4"), ("y", "f4"), ("x", "f4")],
+}
+DATATYPES = {"u1": 2, "u2": 4, "u4": 6, "f4": 7, "f8": 8}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout_of_fields_gives_the_same_disparity(tmp_path: Path, layout: str, order: str) -> None:
+    """An unordered cloud in an order of its own, with points that did not return, behind a rotated sensor."""
+    optical = np.concatenate((_pixel_points(2.0)[24:], [[np.nan] * 3], _pixel_points(0.5)[:8], _pixel_points(1.0)[:4]))
+    body = np.stack((optical[:, 2], -optical[:, 0], -optical[:, 1]), axis=1)
+    fields = [(name, f"{order}{kind}") for name, kind in LAYOUTS[layout]]
+    records = np.ones(len(body), np.dtype(fields))
+    for axis, name in enumerate("xyz"):
+        records[name] = body[:, axis]
+    made = cloud(np.zeros((1, 3)), STAMPS[1])
+    kind: Any = type(made.fields[0])
+    made.fields = [
+        kind(name=name, offset=records.dtype.fields[name][1], datatype=DATATYPES[code], count=1)  # type: ignore[index]
+        for name, code in LAYOUTS[layout]
+    ]
+    made.width, made.point_step = len(records), records.itemsize
+    made.row_step = made.width * made.point_step + 5  # drivers pad
+    made.is_bigendian, made.data = order == ">", np.frombuffer(records.tobytes() + bytes(5), np.uint8)
+
+    def extra(bag: BagWriter) -> None:
+        bag.write("/tf_static", transforms(("lidar", FRAME, (0.0, 0.0, 0.0), BODY_FROM_OPTICAL)), STAMPS[0])
+        bag.write("/points", made, STAMPS[1])
+
+    truth = LidarTruth(write_pairs_with(tmp_path / "bag", extra), "/points", TOPICS.left_image)
+    found = truth.disparity_px(STAMPS[1], CALIBRATION)
+    truth.close()
+    expected = np.full((6, 8), np.nan, np.float32)
+    expected[0], expected[3:] = 8.5, 1.0  # 5/0.5 − 1.5 hides 5/1 − 1.5; 5/2 − 1.5
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_scan_without_points_is_no_ground_truth(tmp_path: Path) -> None:
+    truth = _lidar(tmp_path, np.zeros((0, 3)), (FRAME, "lidar", (0.0, 0.0, 0.0), NO_TURN))
+    assert truth.disparity_px(STAMPS[1], CALIBRATION) is None
+    truth.close()
+
+
+def test_transforms_of_many_hops_up_and_down_are_exact(tmp_path: Path) -> None:
+    """map → base → head → optical on one side, map → mast → tilted → lidar on the other; quarter turns are exact."""
+    half = np.sqrt(0.5)
+    links = [
+        ("map", "base", (1.0, 2.0, 0.0), (0.0, 0.0, half, half)),  # 90° about z
+        ("base", "head", (0.25, 0.0, 1.0), NO_TURN),
+        ("head", FRAME, (0.0, 0.5, 0.0), BODY_FROM_OPTICAL),
+        ("map", "mast", (0.0, 0.0, 3.0), NO_TURN),
+        ("mast", "tilted", (0.0, 0.0, 0.0), (half, 0.0, 0.0, half)),  # 90° about x
+        ("tilted", "lidar", (0.0, 0.25, 0.0), NO_TURN),
+    ]
+
+    def extra(bag: BagWriter) -> None:
+        for link in links:
+            bag.write("/tf_static", transforms(link), STAMPS[0])
+
+    with BagReader(write_pairs_with(tmp_path / "bag", extra)) as bag:
+        static = read_static_transforms(bag)
+    # By hand: lidar (1, 2, 3) → tilted (1, 2.25, 3) → mast (1, −3, 2.25) → map (1, −3, 5.25); from map, base sees
+    # R'(0, −5, 5.25) = (−5, 0, 5.25), head (−5.25, 0, 4.25), its optical frame (0.5, −4.25, −5.25).
+    found = static.between(FRAME, "lidar").apply(np.array([[1.0, 2.0, 3.0]]))
+    np.testing.assert_allclose(found, [[0.5, -4.25, -5.25]], rtol=0, atol=1e-12)
+    back = static.between("lidar", FRAME).apply(found)
+    np.testing.assert_allclose(back, [[1.0, 2.0, 3.0]], rtol=0, atol=1e-12)
+
+
 def test_missing_transforms_list_the_frames(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         _lidar(
