@@ -33,7 +33,7 @@ class DataConfig:
     workers
         Processes that render; 0 renders in the training process.
     enlargement
-        Crops are cut smaller by this factor and enlarged, as a manifest's `enlargement` does in use.
+        Crops are cut smaller by a factor between 1 and this, and enlarged, as a manifest's `enlargement` does in use.
     reuse
         How often each scene is used, in other crops; a divisor of the batch size.
     """

@@ -28,31 +28,30 @@ class SceneSource(Protocol):
 class CroppedScenes(Dataset[dict[str, Tensor]]):
     """A random crop, half of them upside down, of each scene; deterministic in (seed, index).
 
-    With an `enlargement` it is cut smaller by that factor and enlarged to (`height_px`, `width_px`), as images are
-    before a network whose manifest says so: images bilinear, labels from the nearest pixel.
+    With an `enlargement` above 1 it is cut smaller by a factor between 1 and that and enlarged to (`height_px`,
+    `width_px`), as images are before a network whose manifest says so: images bilinear, labels from the nearest pixel.
     """
 
     def __init__(self, scenes: SceneSource, height_px: int, width_px: int, seed: int, enlargement: float = 1.0) -> None:
         self.scenes = scenes
         self.size = height_px, width_px
-        self.cut = round(height_px / enlargement), round(width_px / enlargement)
+        self.enlargement = enlargement
         self.seed = seed
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         scene = self.scenes[index]
-        height, width = scene["left"].shape[-2:]
-        if height < self.cut[0] or width < self.cut[1]:
-            raise TrainingError(
-                f"scene {index} is {width}x{height}; expected at least the crop, {self.cut[1]}x{self.cut[0]}"
-            )
         random = np.random.default_rng((self.seed, index))
-        y = int(random.integers(height - self.cut[0] + 1))
-        x = int(random.integers(width - self.cut[1] + 1))
-        rows, columns = slice(y, y + self.cut[0]), slice(x, x + self.cut[1])
-        crop = {name: value[..., rows, columns] for name, value in scene.items()}
-        if self.cut != self.size:
+        factor = self.enlargement ** random.random() if self.enlargement > 1 else 1.0
+        cut = round(self.size[0] / factor), round(self.size[1] / factor)
+        height, width = scene["left"].shape[-2:]
+        if height < cut[0] or width < cut[1]:
+            raise TrainingError(f"scene {index} is {width}x{height}; expected at least the crop, {cut[1]}x{cut[0]}")
+        y = int(random.integers(height - cut[0] + 1))
+        x = int(random.integers(width - cut[1] + 1))
+        crop = {name: value[..., y : y + cut[0], x : x + cut[1]] for name, value in scene.items()}
+        if cut != self.size:
             crop = {name: self._enlarged(value) for name, value in crop.items()}
-            crop["disparity"] = crop["disparity"] * (self.size[1] / self.cut[1])
+            crop["disparity"] = crop["disparity"] * (self.size[1] / cut[1])
         if random.random() < 0.5:
             crop = {name: value.flip(-2) for name, value in crop.items()}
         return {**{k: v.contiguous() for k, v in crop.items()}, "index": torch.tensor(index)}

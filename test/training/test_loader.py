@@ -11,13 +11,13 @@ from training.loader import CroppedScenes
 
 
 class Ramp:
-    """A scene whose colours tell the column and whose disparity is a plane, 8 px at the left and 1 px a column more."""
+    """A scene whose colours are twice the column and whose disparity is 8 px and 1 px more for each column."""
 
     def __getitem__(self, _index: int, /) -> dict[str, Tensor]:
         columns = torch.arange(120).expand(1, 80, 120)
         return {
-            "left": columns.expand(3, 80, 120).to(torch.uint8),
-            "right": columns.expand(3, 80, 120).to(torch.uint8),
+            "left": (2 * columns).expand(3, 80, 120).to(torch.uint8),
+            "right": (2 * columns).expand(3, 80, 120).to(torch.uint8),
             "disparity": 8.0 + columns.float(),
             "valid": columns > 3,
             "occluded": columns < 0,
@@ -27,20 +27,29 @@ class Ramp:
 def test_a_crop_shows_its_place_in_the_scene() -> None:
     crop = CroppedScenes(Ramp(), 64, 96, seed=0)[5]
     assert crop["left"].shape == (3, 64, 96) and crop["left"].dtype == torch.uint8
-    torch.testing.assert_close(crop["disparity"][0], 8.0 + crop["left"][0].float())
-    assert crop["left"][0, 0].tolist() == list(range(int(crop["left"][0, 0, 0]), int(crop["left"][0, 0, 0]) + 96))
-    assert torch.equal(crop["valid"][0], crop["left"][0] > 3)
+    columns = crop["left"][0].float() / 2
+    assert torch.equal(crop["disparity"][0], 8.0 + columns)
+    assert torch.equal(columns - columns[:, :1], torch.arange(96.0).expand(64, 96))
+    assert torch.equal(crop["valid"][0], columns > 3)
 
 
-def test_an_enlarged_crop_has_larger_disparities_at_the_same_places() -> None:
-    crop = CroppedScenes(Ramp(), 64, 96, seed=0, enlargement=1.5)[5]
-    assert crop["left"].shape == (3, 64, 96) and crop["valid"].dtype == torch.bool
-    first = float(crop["left"][0, 0, 0])
-    # pixel centres: enlarged column x lies at (x + 1/2) / 1.5 - 1/2 of the 64 that were cut; labels from the nearest
-    source = first + ((torch.arange(96) + 0.5) / 1.5 - 0.5).clamp(0, 63)
-    assert (crop["left"][0, 0].float() - source).abs().max() <= 0.5
-    nearest = first + torch.floor((torch.arange(96) + 0.5) / 1.5)
-    torch.testing.assert_close(crop["disparity"][0, 0], 1.5 * (8.0 + nearest))
+def test_enlarged_crops_have_larger_disparities_at_the_same_places() -> None:
+    scenes = CroppedScenes(Ramp(), 64, 96, seed=0, enlargement=1.5)
+    widths = set()
+    for index in range(20):
+        crop = scenes[index]
+        assert crop["left"].shape == (3, 64, 96) and crop["valid"].dtype == torch.bool
+        columns = crop["left"][0, 0].float() / 2
+        first, last = columns[[0, -1]].tolist()
+        cut = round(last - first + 1)
+        widths.add(cut)
+        # pixel centres: enlarged column x lies at (x + 1/2) cut / 96 - 1/2 of what was cut; labels from the nearest
+        place = (torch.arange(96) + 0.5) * cut / 96 - 0.5
+        assert (columns - first - place.clamp(0, cut - 1)).abs().max() <= 0.5
+        nearest = first + torch.round(place)
+        torch.testing.assert_close(crop["disparity"][0, 0], 96 / cut * (8.0 + nearest), atol=96 / cut, rtol=0)
+        assert (crop["disparity"][0, 0] != 96 / cut * (8.0 + nearest)).sum() <= 2, "ties of the rounding alone"
+    assert min(widths) >= 64 and max(widths) <= 96 and len(widths) > 10
 
 
 def test_a_scene_smaller_than_the_crop_is_told() -> None:
