@@ -72,11 +72,11 @@ def match_stamps(name: str, truth_ns: Iterable[int], images_ns: Iterable[int], t
     return dict(zip(nearest[kept].tolist(), truths[kept].tolist(), strict=True))
 
 
-def require_image_size(name: str, array: NDArray[np.float32], calibration: StereoCalibration) -> None:
+def require_image_size(array: NDArray[np.float32], calibration: StereoCalibration) -> None:
     """Raise DataError unless ground truth is of the left image's size."""
     if array.shape != (calibration.height_px, calibration.width_px):
         raise DataError(
-            f"{name}: ground truth is {array.shape[1]}x{array.shape[0]}, expected "
+            f"ground truth is {array.shape[1]}x{array.shape[0]}, expected "
             f"{calibration.width_px}x{calibration.height_px} as the left image"
         )
 

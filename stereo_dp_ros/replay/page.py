@@ -73,8 +73,6 @@ def report_html(report: Report) -> str:
     facts = "".join(
         f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in report.environment.items()
     )
-    failed = len(report.failed_checks)
-    verdict = "All checks passed" if report.passed else f"{failed} check{'s' * (failed != 1)} failed"
     bags = "".join(_bag_section(bag) for bag in report.bags)
     notes = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _NOTES)
     return (
@@ -82,12 +80,19 @@ def report_html(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(report.title)}</title><style>{STYLE}</style></head><body><main>"
         f'<div class="head"><h1>{escape(report.title)}</h1>'
-        f'<span class="verdict {_tone(report.passed)}">{verdict}</span></div>'
+        f'<span class="verdict {_tone(report.passed)}">{_verdict(report)}</span></div>'
         f'<p class="soft">{escape(report.created)}</p><dl class="facts">{facts}</dl>'
         f"{overview(report.bags)}{bags}"
         f'<section><h2>How to read the figures</h2><div class="card"><dl class="notes">{notes}</dl></div></section>'
         f"</main><script>{VIEWER_SCRIPT}</script></body></html>\n"
     )
+
+
+def _verdict(report: Report) -> str:
+    if report.passed:
+        return "All checks passed"
+    failed = len(report.failed_checks)
+    return f"{failed} check{'s' * (failed != 1)} failed" if failed else "Ended early"
 
 
 def _bag_section(bag: BagReport) -> str:

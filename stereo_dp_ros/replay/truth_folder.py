@@ -56,7 +56,10 @@ class FolderTruth:
         if stamp is None:
             return None
         truth_px = read_disparity(self._files[stamp])
-        require_image_size(str(self._files[stamp]), truth_px, calibration)
+        try:
+            require_image_size(truth_px, calibration)
+        except DataError as error:
+            raise DataError(f"{self._files[stamp]}: {error}") from None
         return np.where(np.isfinite(truth_px), truth_px, np.float32(np.nan))
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ class TopicTruth:
             if kind is None:
                 raise DataError(f"{path}: has no {topic} for ground truth; it has {bag.describe()}")
         self._decode, self.description = _decoder(path, topic, kind)
-        self._topic = topic
+        self._name = f"{path}: {topic}"
         self._messages = MatchedMessages(path, topic, left_topic, tolerance_ns)
         self.first_image_ns = self._messages.first_image_ns
 
@@ -59,7 +59,7 @@ class TopicTruth:
         try:
             return self._decode(message, calibration)
         except DataError as error:
-            raise DataError(f"{self._topic} at {stamp_ns}: {error}") from error
+            raise DataError(f"{self._name} at {stamp_ns}: {error}") from error
 
     def close(self) -> None:
         """Close the bag."""
@@ -80,17 +80,17 @@ def _decoder(path: Path, topic: str, kind: str) -> tuple[Callable[[Any, StereoCa
 
 def _from_disparity_image(message: Any, calibration: StereoCalibration) -> Float32Array:
     adjusted = disparity_pixels(message)
-    require_image_size("its image", adjusted, calibration)
+    require_image_size(adjusted, calibration)
     return adjusted - np.float32(calibration.doffs_px)
 
 
 def _from_image_of_disparity(message: Any, calibration: StereoCalibration) -> Float32Array:
     pixels = float_pixels(message)
-    require_image_size("its image", pixels, calibration)
+    require_image_size(pixels, calibration)
     return np.where(np.isfinite(pixels) & (pixels > 0), pixels, np.float32(np.nan))
 
 
 def _from_image_of_depth(message: Any, calibration: StereoCalibration) -> Float32Array:
     depth_m = millimetre_pixels(message) if message.encoding in ("16UC1", "mono16") else float_pixels(message)
-    require_image_size("its image", depth_m, calibration)
+    require_image_size(depth_m, calibration)
     return disparity_from_depth(np.where(np.isfinite(depth_m), depth_m, np.float32(np.nan)), calibration)

@@ -115,7 +115,7 @@ def test_the_first_of_two_messages_of_one_stamp_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("topic", "pixels", "encoding", "told"),
     [
-        ("/gt/disp", np.ones((4, 8), np.float32), "32FC1", "its image: ground truth is 8x4, expected 8x6 as the left"),
+        ("/gt/disp", np.ones((4, 8), np.float32), "32FC1", "ground truth is 8x4, expected 8x6 as the left image"),
         ("/gt/disp", np.ones((6, 8), np.uint8), "mono8", "image has encoding 'mono8', expected 32FC1"),
         ("/gt/depth", np.ones((6, 8), np.uint8), "mono8", "image has encoding 'mono8', expected 32FC1"),
         ("/gt/depth", np.ones((3, 3), np.uint16), "16UC1", "ground truth is 3x3, expected 8x6 as the left image"),
@@ -126,7 +126,7 @@ def test_images_that_do_not_fit_are_told(
 ) -> None:
     with pytest.raises(DataError) as caught:
         _from_topic(tmp_path, topic, lambda bag: write_images(bag, topic, pixels, encoding))
-    assert str(caught.value).startswith(f"{topic} at {STAMPS[1]}: ")
+    assert f"bag: {topic} at {STAMPS[1]}: " in str(caught.value)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -189,3 +189,104 @@ def _figures(folder: Path, bag: Path) -> list[dict[str, float]]:
     assert report["pairs"]["out"] == PAIRS
     timed = ("latency_ms", "infer_ms")
     return [{name: value for name, value in frame.items() if name not in timed} for frame in report["frames"]]
+
+
+def test_what_was_done_before_a_bad_pair_is_reported(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def spoiled(topic: str, message: Any) -> tuple[str, Any]:
+        if topic == TOPICS.left_image:
+            seen.append(topic)
+            message.encoding = "yuv422" if len(seen) == 4 else message.encoding
+        return topic, message
+
+    path, out = _copy(whole, tmp_path / "bad", spoiled), tmp_path / "out"
+    assert main(["replay", str(path), "--out", str(out), "--model", str(write_toy_model(tmp_path))]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "yuv422" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"stereo-dp replay: {path}: pair of stamp ")
+    (report,) = json.loads((out / "report.json").read_text())["bags"]
+    assert (report["pairs"]["in"], report["pairs"]["out"], report["pairs"]["closes"]) == (3, 3, True)
+    assert report["passed"] is False
+    assert f"stereo-dp replay: {report['ended_early']}" == lines[0]
+    assert "A part of the bag only: " in (out / "report.html").read_text()
+    with BagReader(out / "bad_out") as recorded:
+        assert set(recorded.counts.values()) == {3}
+
+
+def _shifted(whole: Path, path: Path, shift_ns: int) -> Path:
+    def late(topic: str, message: Any) -> tuple[str, Any]:
+        if topic == TOPICS.right_image:
+            message.header.stamp.nanosec += shift_ns
+        return topic, message
+
+    return _copy(whole, path, late)
+
+
+def test_near_stamps_pair_where_they_may(tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _shifted(whole, tmp_path / "near", 3_000_000)
+    model = ["--model", str(write_toy_model(tmp_path)), "--out", str(tmp_path / "out")]
+    assert main(["replay", str(path), *model]) == 2
+    assert "the nearest are 3 ms apart (--sync-tolerance-ms pairs" in capsys.readouterr().err
+    assert main(["replay", str(path), *model, "--sync-tolerance-ms", "3"]) == 2  # strictly below, as the node has it
+    assert "have stamps less than 3 ms apart, expected pairs; the nearest are 3 ms" in capsys.readouterr().err
+    assert main(["replay", str(path), *model, "--sync-tolerance-ms", "3.1"]) == 0
+    (report,) = json.loads((tmp_path / "out" / "report.json").read_text())["bags"]
+    assert [frame["stamp_ns"] for frame in report["frames"]] == _left_stamps(whole)
+    assert report["pairs"]["out"] == PAIRS
+
+
+def _left_stamps(bag: Path) -> list[int]:
+    with BagReader(bag) as reader:
+        return [messages.stamp_ns(message) for _, _, message in reader.messages([TOPICS.left_image])]
+
+
+def _renamed(whole: Path, path: Path) -> Path:
+    names = {"left": "port", "right": "starboard"}
+
+    def named(topic: str, message: Any) -> tuple[str, Any] | None:
+        side = topic.split("/")[2]
+        return (topic.replace(f"/{side}/", f"/{names[side]}/"), message) if side in names else None
+
+    return _copy(whole, path, named)
+
+
+def test_topics_may_be_named(tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _renamed(whole, tmp_path / "ship")
+    command = ["replay", str(path), "--out", str(tmp_path / "out"), "--model", str(write_toy_model(tmp_path))]
+    left, right = "/stereo/port/image_rect", "/stereo/starboard/image_rect"
+    assert main(command) == 2
+    assert "no stereo pair, expected" in capsys.readouterr().err
+    assert main([*command, "--left", left, "--right", right]) == 0
+    (report,) = json.loads((tmp_path / "out" / "report.json").read_text())["bags"]
+    assert report["pairs"]["out"] == PAIRS
+    wrong = {
+        ("--left", left, "--right", "/nothing"): "/camera_info, /nothing is missing or of another type",
+        ("--right", right): "--right is given without --left",
+        ("--left", left, "--left-info", "/x"): "--left-info or --right-info is given without --right",
+        ("--left", left, "--all-pairs"): "--all-pairs and --left are given",
+    }
+    capsys.readouterr()
+    for options, told in wrong.items():
+        assert main([*command, *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert told in line
+
+
+def test_every_pair_of_a_bag_is_replayed_when_asked(tmp_path: Path, whole: Path) -> None:
+    with BagReader(whole) as bag, BagWriter(tmp_path / "two") as writer:
+        for topic, time_ns, data in bag.raw():
+            for namespace in ("/front", "/rear"):
+                writer.write_raw(topic.replace("/stereo", namespace), bag.topics[topic], data, time_ns)
+    out = tmp_path / "out"
+    command = ["replay", str(tmp_path / "two"), "--out", str(out), "--model", str(write_toy_model(tmp_path))]
+    assert main([*command, "--all-pairs"]) == 0
+    first, second = json.loads((out / "report.json").read_text())["bags"]
+    assert [bag["name"] for bag in (first, second)] == ["two_front_left_image_rect", "two_rear_left_image_rect"]
+    assert first["metrics"] == second["metrics"]
+    assert (out / "two_front_left_image_rect_out").is_dir()
+    assert (out / "two_rear_left_image_rect_out").is_dir()
+    page = (out / "report.html").read_text()
+    assert page.count("<h2>two: /") == 2
