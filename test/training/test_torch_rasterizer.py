@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.data.composer import FAMILIES, compose  # noqa: E402
-from training.data.procedural import bake_scene, render_buffers  # noqa: E402
+from training.data.procedural import SceneConfig, bake_scene, pack_sample, render_buffers, render_sample  # noqa: E402
 from training.data.rasterizer import Lattice, occlusion_mask, resolve  # noqa: E402
 from training.data.scene import Paint, Reflection  # noqa: E402
 from training.data.surface import Surface  # noqa: E402
 from training.data.textures import TextureLibrary  # noqa: E402
-from training.data.torch_rasterizer import pack_scene, render_batch  # noqa: E402
+from training.data.torch_rasterizer import pack_scene, render_batch, render_samples  # noqa: E402
 
 WIDTH, HEIGHT = 128, 64
 NO_PHOTOS = TextureLibrary(None)
@@ -47,6 +47,20 @@ def test_batch_equals_the_numpy_renderer(device: str, supersampling: int) -> Non
             difference = np.abs(images[number].permute(1, 2, 0).cpu().numpy().astype(int) - expected).max(2)
             # colours are rounded after every step there, once at the end here; more than 6 levels is such an edge
             assert difference.mean() <= 1.0 and (difference > 6).mean() <= 0.01, scene.family
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_samples_of_the_seeds_are_the_same(device: str) -> None:
+    """From seed to nuisances, compression aside: that rounds small differences up."""
+    config = SceneConfig(WIDTH, HEIGHT, (16.0, 60.0), None, without=("jpeg",))
+    batch = render_samples([pack_sample(seed, config) for seed in range(9)], torch.device(device))
+    for seed in range(9):
+        sample = render_sample(seed, config)
+        assert (np.abs(batch.disparity[seed, 0].cpu().numpy() - sample.disparity_px) > 1e-3).mean() <= 0.01
+        assert (batch.occluded[seed, 0].cpu().numpy() != sample.occluded).mean() <= 0.01
+        for expected, images in ((sample.left, batch.left), (sample.right, batch.right)):
+            difference = np.abs(images[seed].permute(1, 2, 0).cpu().numpy().astype(int) - expected)
+            assert difference.mean() <= 1.0 and (difference > 10).mean() <= 0.02, seed
 
 
 def test_scenes_of_a_batch_do_not_mix() -> None:

@@ -6,7 +6,7 @@ A procedural sample goes through four stages, each in files of its own:
    together by `composer` from `objects` (sheets), `solids` (things built in space) and `photo_warp`.
 2. `paint` bakes each layer, with `textures`, into an RGBA raster fixed to left-view coordinates.
 3. `rasterizer` renders both views, disparity and occlusion from those; `torch_rasterizer` does so in batches.
-4. `nuisances` is what the two cameras do to the pictures.
+4. `nuisances` is what the two cameras do to the pictures; `torch_nuisances` does so on a device.
 
 `procedural.render_sample` runs them, `render_pair` also gives the scene with exchanged views;
 `dataset.ProceduralScenes` serves them; ``python -m training.data.preview`` shows them.

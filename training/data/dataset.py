@@ -6,8 +6,9 @@ import cv2
 import torch
 from torch.utils.data import Dataset
 
-from training.data.procedural import SceneConfig, render_pair, render_sample
+from training.data.procedural import SceneConfig, pack_sample, render_pair, render_sample
 from training.data.sample import StereoSample
+from training.data.torch_rasterizer import PackedSample
 
 __all__ = ["VALIDATION_SEED", "ProceduralScenes", "init_worker", "to_tensors"]
 
@@ -52,6 +53,10 @@ class ProceduralScenes(Dataset):
     def views(self, index: int) -> list[dict[str, torch.Tensor]]:
         """The scene, and the same one mirrored with its views exchanged, which costs next to nothing more."""
         return [to_tensors(sample) for sample in render_pair(self._seed(index), self.config)]
+
+    def packed(self, index: int) -> PackedSample:
+        """Sample ``index`` as far as workers prepare it for `torch_rasterizer.render_samples`."""
+        return pack_sample(self._seed(index), self.config)
 
     def _seed(self, index: int) -> int:
         if not 0 <= index < self.count:

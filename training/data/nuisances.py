@@ -10,109 +10,171 @@ import numpy as np
 
 from training.data.textures import smooth_noise
 
-__all__ = ["NUISANCES", "apply_nuisances"]
+__all__ = [
+    "NOISE_BANK",
+    "NUISANCES",
+    "LIGHT_UNIT",
+    "CameraResponse",
+    "Nuisances",
+    "apply_nuisances",
+    "draw_nuisances",
+    "noise_bank",
+]
 
-NUISANCES = ("exposure", "mismatch", "relighting", "shade", "vignette", "blur", "sharpening", "noise", "jpeg", "gray")
+NUISANCES = (
+    "exposure",
+    "mismatch",
+    "relighting",
+    "shade",
+    "vignette",
+    "blur",
+    "sharpening",
+    "noise",
+    "jpeg",
+    "gray",
+)
 """What can be left out: brightness and gamma of the pair, their difference between the views, ..."""
 
-
-_NOISE_BANK = 1 << 21
-_UNIT = 160  # value of the 8-bit light raster that leaves a pixel as it is
+NOISE_BANK = 1 << 21
+LIGHT_UNIT = 160
+"""Value of the 8-bit light raster that leaves a pixel as it is."""
 
 
 @dataclass(frozen=True)
-class _Camera:
-    """One camera's response; the pair shares most of it."""
+class CameraResponse:
+    """What one camera does, in this order.
 
-    gain: np.ndarray  # (3,) per channel
+    Attributes
+    ----------
+    light
+        uint8, an eighth of the image's size: factors in units of `LIGHT_UNIT`; None for none.
+    blur_px
+        Standard deviation of the blur; none up to 1/4 px.
+    gain, gamma, offset
+        v -> 255 min(1, gain v / 255) ** gamma + offset; float64 (3,) gains of the channels, before the exposure.
+    noise
+        Standard deviation at middling brightness, in levels.
+    noise_start
+        Where in `noise_bank` its noise begins, row by row, channel by channel.
+    jpeg_quality
+        None for no compression.
+    """
+
+    light: np.ndarray | None
+    blur_px: float
+    gain: np.ndarray
     gamma: float
     offset: float
-    vignette: float
-    blur_px: float
     noise: float
+    noise_start: int
     jpeg_quality: int | None
 
+    def table(self, exposure: float, gray: bool) -> np.ndarray:
+        """The response curve: float32 levels (256, channels) of the 256 values."""
+        levels = np.arange(256, dtype=np.float32)[:, None] / 255
+        gain = exposure * (np.full(3, self.gain.mean()) if gray else self.gain)
+        return (255 * np.clip(levels * gain, 0, 1) ** self.gamma + self.offset).astype(np.float32)
 
-def apply_nuisances(
-    left: np.ndarray, right: np.ndarray, rng: np.random.Generator, without: frozenset[str] = frozenset()
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two uint8 (H, W, 3) views through one random pair of cameras, and in a quarter of cases without colour.
+    def deviation(self) -> np.ndarray:
+        """Standard deviation of the noise, float32 (256,), by value: it grows with the signal."""
+        return self.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
+
+
+@dataclass(frozen=True)
+class Nuisances:
+    """What a pair of cameras does; ``exposure`` is the brightness aimed at and how far (0..1) it gets there."""
+
+    cameras: tuple[CameraResponse, CameraResponse]
+    exposure: tuple[float, float]
+    gray: bool
+    sharpening: float
+
+    def exposure_gain(self, brightness: float) -> float:
+        """Gain of the automatic exposure for a pair of this mean level."""
+        target, power = self.exposure
+        return float((target / max(brightness, 8.0)) ** power)
+
+
+def draw_nuisances(
+    rng: np.random.Generator, width_px: int, height_px: int, without: frozenset[str] = frozenset()
+) -> Nuisances | None:
+    """One random pair of cameras, in a quarter of cases without colour; None for the few pairs that stay clean.
 
     ``without`` names `NUISANCES` to leave out.
     """
-    if rng.random() < 0.04:  # some pairs are clean
-        return left, right
-    cameras = _camera_pair(rng, float(left[::8, ::8].mean()), without)
-    if rng.random() < 0.25 and "gray" not in without:
-        left, right = (cv2.cvtColor(cv2.cvtColor(v, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for v in (left, right))
-        gray = True
-    else:
-        gray = False
-    relight = np.exp(rng.uniform(np.log(0.05), 0.0)) if rng.random() < 0.2 else 0.0
-    relight *= "relighting" not in without
-    shaded = rng.random() < 0.15
-    shaded &= "shade" not in without
-    sharpening = float(rng.uniform(0.2, 1.2)) if rng.random() < 0.3 else 0.0
-    sharpening *= "sharpening" not in without
-    views = []
-    for view, camera in zip((left, right), cameras, strict=True):
-        view = _light(view, camera, relight, shaded, rng)
-        if camera.blur_px > 0.25:
-            view = cv2.GaussianBlur(view, (0, 0), camera.blur_px)
-        if sharpening:
-            view = cv2.addWeighted(view, 1 + sharpening, cv2.GaussianBlur(view, (0, 0), 1.0), -sharpening, 0)
-        views.append(_sensor(view, camera, gray, rng))
-    return views[0], views[1]
-
-
-def _camera_pair(rng: np.random.Generator, brightness: float, without: frozenset[str]) -> list[_Camera]:
-    # automatic exposure gets part of the way to a middling picture
-    exposure = (rng.uniform(70, 150) / max(brightness, 8.0)) ** rng.uniform(0.2, 0.8) * np.exp(rng.normal(0, 0.1))
-    exposure = exposure * np.exp(rng.normal(0, 0.05, 3))
+    if rng.random() < 0.04:
+        return None
+    target, power = float(rng.uniform(70, 150)), float(rng.uniform(0.2, 0.8))
+    exposure = np.exp(rng.normal(0, 0.1)) * np.exp(rng.normal(0, 0.05, 3))
     gamma = np.exp(rng.normal(0, 0.18))
     blur = abs(rng.normal(0, 0.45)) if rng.random() < 0.6 else 0.0
     noise = np.exp(rng.uniform(np.log(0.5), np.log(6.0)))
     quality = int(rng.integers(50, 98)) if rng.random() < 0.3 else None
     # most rigs are matched, some are badly off
     mismatch = rng.choice([0.01, 0.06, 0.25], p=[0.45, 0.4, 0.15])
+    gray = rng.random() < 0.25 and "gray" not in without
+    relight = np.exp(rng.uniform(np.log(0.05), 0.0)) if rng.random() < 0.2 else 0.0
+    shaded = rng.random() < 0.15 and "shade" not in without
+    sharpening = float(rng.uniform(0.2, 1.2)) if rng.random() < 0.3 else 0.0
     if "exposure" in without:
-        exposure, gamma = np.ones(3), 1.0
+        exposure, gamma, power = np.ones(3), 1.0, 0.0
     mismatch *= "mismatch" not in without
-    blur *= "blur" not in without
-    noise *= "noise" not in without
-    quality = None if "jpeg" in without else quality
-    return [
-        _Camera(
-            gain=exposure * np.exp(rng.normal(0, mismatch)) * np.exp(rng.normal(0, mismatch / 4, 3)),
-            gamma=float(gamma * np.exp(rng.normal(0, mismatch / 2))),
-            offset=float(rng.normal(0, 30 * mismatch)),
-            vignette=float(rng.uniform(0, 0.4)) if rng.random() < 0.3 and "vignette" not in without else 0.0,
-            blur_px=float(blur * np.exp(rng.normal(0, 0.2))),
-            noise=float(noise * np.exp(rng.normal(0, 0.2))),
-            jpeg_quality=quality,
+    relight *= "relighting" not in without
+    cameras = []
+    for _ in range(2):
+        vignette = float(rng.uniform(0, 0.4)) if rng.random() < 0.3 and "vignette" not in without else 0.0
+        light = _light(rng, width_px // 8, height_px // 8, relight, shaded, vignette)
+        cameras.append(
+            CameraResponse(
+                light=light,
+                blur_px=float(blur * np.exp(rng.normal(0, 0.2))) * ("blur" not in without),
+                gain=exposure * np.exp(rng.normal(0, mismatch)) * np.exp(rng.normal(0, mismatch / 4, 3)),
+                gamma=float(gamma * np.exp(rng.normal(0, mismatch / 2))),
+                offset=float(rng.normal(0, 30 * mismatch)),
+                noise=float(noise * np.exp(rng.normal(0, 0.2))) * ("noise" not in without),
+                noise_start=int(rng.integers(NOISE_BANK)),
+                jpeg_quality=None if "jpeg" in without else quality,
+            )
         )
-        for _ in range(2)
-    ]
+    return Nuisances((cameras[0], cameras[1]), (target, power), gray, sharpening * ("sharpening" not in without))
 
 
-def _light(view: np.ndarray, camera: _Camera, relight: float, shaded: bool, rng: np.random.Generator) -> np.ndarray:
+def apply_nuisances(left: np.ndarray, right: np.ndarray, nuisances: Nuisances) -> tuple[np.ndarray, np.ndarray]:
+    """Two uint8 (H, W, 3) views through the cameras."""
+    exposure = nuisances.exposure_gain(float(left[::8, ::8].mean()))
+    views = []
+    for view, camera in zip((left, right), nuisances.cameras, strict=True):
+        if nuisances.gray:
+            view = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        if camera.light is not None:
+            light = cv2.resize(camera.light, (view.shape[1], view.shape[0]))
+            view = cv2.multiply(view, cv2.merge((light, light, light)), scale=1.0 / LIGHT_UNIT)
+        if camera.blur_px > 0.25:
+            view = cv2.GaussianBlur(view, (0, 0), camera.blur_px)
+        if nuisances.sharpening:
+            smooth = cv2.GaussianBlur(view, (0, 0), 1.0)
+            view = cv2.addWeighted(view, 1 + nuisances.sharpening, smooth, -nuisances.sharpening, 0)
+        views.append(_sensor(view, camera, exposure, nuisances.gray))
+    return views[0], views[1]
+
+
+def _light(
+    rng: np.random.Generator, width: int, height: int, relight: float, shaded: bool, vignette: float
+) -> np.ndarray | None:
     """Vignette and light that differs between the views, with soft-edged shadows where ``shaded``."""
-    if camera.vignette == 0 and relight == 0 and not shaded:
-        return view
-    height, width = view.shape[:2]
-    small = width // 8, height // 8
-    field = np.ones(small[::-1], np.float32)
+    if vignette == 0 and relight == 0 and not shaded:
+        return None
+    field = np.ones((height, width), np.float32)
     if relight:
-        field *= np.exp(relight * (smooth_noise(rng, int(rng.integers(2, 6)), *small) - 0.5))
+        field *= np.exp(relight * (smooth_noise(rng, int(rng.integers(2, 6)), width, height) - 0.5))
     if shaded:
         for _ in range(int(rng.integers(0, 4))):
-            field *= _soft_shadow(rng, *small)
-    if camera.vignette:
-        x = np.linspace(-1, 1, small[0], dtype=np.float32)[None, :]
-        y = np.linspace(-1, 1, small[1], dtype=np.float32)[:, None]
-        field *= 1 - camera.vignette * 0.5 * (x * x + y * y)
-    field8 = cv2.resize(np.clip(field * _UNIT, 0, 255).astype(np.uint8), (width, height))
-    return cv2.multiply(view, cv2.merge((field8, field8, field8)), scale=1.0 / _UNIT)
+            field *= _soft_shadow(rng, width, height)
+    if vignette:
+        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+        field *= 1 - vignette * 0.5 * (x * x + y * y)
+    return np.clip(field * LIGHT_UNIT, 0, 255).astype(np.uint8)
 
 
 def _soft_shadow(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
@@ -129,32 +191,28 @@ def _soft_shadow(rng: np.random.Generator, width: int, height: int) -> np.ndarra
     return (1 - rng.uniform(0.1, 0.7) * covered).astype(np.float32)
 
 
-def _sensor(view: np.ndarray, camera: _Camera, gray: bool, rng: np.random.Generator) -> np.ndarray:
-    """Response curve, noise that grows with the signal, compression."""
-    levels = np.arange(256, dtype=np.float32)[:, None] / 255
-    gain = np.full(3, camera.gain.mean()) if gray else camera.gain
-    table = 255 * np.clip(levels * gain, 0, 1) ** camera.gamma + camera.offset
-    view = cv2.LUT(view, np.clip(np.rint(table), 0, 255).astype(np.uint8)[None])
-    deviation = camera.noise * np.sqrt(0.4 + 1.2 * np.arange(256, dtype=np.float32) / 255)
+def _sensor(view: np.ndarray, camera: CameraResponse, exposure: float, gray: bool) -> np.ndarray:
+    """Response curve, noise, compression."""
+    view = cv2.LUT(view, np.clip(np.rint(camera.table(exposure, gray)), 0, 255).astype(np.uint8)[None])
     seen = view[..., 0] if gray else view
-    noise = cv2.multiply(_normal(seen.shape, rng), cv2.LUT(seen, deviation))
+    noise = cv2.multiply(_normal(seen.shape, camera.noise_start), cv2.LUT(seen, camera.deviation()))
     view = cv2.add(view, cv2.merge((noise, noise, noise)) if gray else noise, dtype=cv2.CV_8U)
     if camera.jpeg_quality is not None:
-        encoded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])[1]
-        view = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        bgr = cv2.cvtColor(view, cv2.COLOR_RGB2BGR)
+        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])[1]
+        view = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return view
 
 
 @lru_cache(maxsize=1)
-def _noise_bank() -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(_NOISE_BANK, dtype=np.float32)
+def noise_bank() -> np.ndarray:
+    """Standard normal noise, float32 (`NOISE_BANK`,): a stretch of it costs nothing beside drawing it anew."""
+    return np.random.default_rng(0).standard_normal(NOISE_BANK, dtype=np.float32)
 
 
-def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal noise: a random stretch of a fixed bank, which costs nothing beside drawing it anew."""
+def _normal(shape: tuple[int, ...], start: int) -> np.ndarray:
+    """The bank from ``start`` on, around and around."""
     size = int(np.prod(shape))
-    bank = _noise_bank()
-    if size >= _NOISE_BANK:
-        bank = np.tile(bank, size // _NOISE_BANK + 2)
-    start = int(rng.integers(len(bank) - size))
-    return bank[start : start + size].reshape(shape)
+    bank = noise_bank()
+    turns = [bank[start : start + size], *[bank] * (size // NOISE_BANK + 1)]
+    return (turns[0] if len(turns[0]) == size else np.concatenate(turns)[:size]).reshape(shape)

@@ -12,7 +12,7 @@ import numpy as np
 from stereo_dp_ros.core.errors import DataError
 from training.data.composer import FAMILIES, FEATURES, compose
 from training.data.draft import log_uniform
-from training.data.nuisances import NUISANCES, apply_nuisances
+from training.data.nuisances import NUISANCES, Nuisances, apply_nuisances, draw_nuisances
 from training.data.paint import bake
 from training.data.rasterizer import (
     Lattice,
@@ -27,8 +27,17 @@ from training.data.rasterizer import (
 from training.data.sample import StereoSample
 from training.data.scene import Layer, Scene
 from training.data.textures import TextureLibrary
+from training.data.torch_rasterizer import PackedSample, pack_scene
 
-__all__ = ["SceneConfig", "bake_scene", "default_texture_dir", "render_buffers", "render_pair", "render_sample"]
+__all__ = [
+    "SceneConfig",
+    "bake_scene",
+    "default_texture_dir",
+    "pack_sample",
+    "render_buffers",
+    "render_pair",
+    "render_sample",
+]
 
 _NUISANCE_STREAM = 0x5EED
 _DETAIL_STREAM = 0xDE7A11
@@ -166,10 +175,17 @@ def render_pair(seed: int, config: SceneConfig) -> tuple[StereoSample, StereoSam
     return rendered.sample(), rendered.exchanged()
 
 
-def _render(seed: int, config: SceneConfig) -> _Rendered:
+def pack_sample(seed: int, config: SceneConfig) -> PackedSample:
+    """The sample of a seed, baked and ready to be rendered on a device by `torch_rasterizer.render_samples`."""
+    scene, library = _scene(seed, config)
+    lattice = Lattice(config.width_px, config.height_px, config.supersampling)
+    packed = pack_scene(scene, *bake_scene(scene, library), lattice)
+    return PackedSample(packed, lattice, _nuisances(seed, config))
+
+
+def _scene(seed: int, config: SceneConfig) -> tuple[Scene, TextureLibrary]:
     library = _library(Path(config.texture_dir) if config.texture_dir is not None else None)
     without = frozenset(config.without)
-    detail = log_uniform(np.random.default_rng((seed, _DETAIL_STREAM)), *config.detail)
     level = not config.nuisances or "vertical error" in without
     scene = compose(
         seed,
@@ -180,12 +196,24 @@ def _render(seed: int, config: SceneConfig) -> _Rendered:
         config.family,
         vertical_error_px=0.0 if level else 0.5,
         without=without,
-        detail=detail,
+        detail=log_uniform(np.random.default_rng((seed, _DETAIL_STREAM)), *config.detail),
     )
+    return scene, library
+
+
+def _nuisances(seed: int, config: SceneConfig) -> Nuisances | None:
+    if not config.nuisances:
+        return None
+    rng = np.random.default_rng((seed, _NUISANCE_STREAM))
+    return draw_nuisances(rng, config.width_px, config.height_px, frozenset(config.without))
+
+
+def _render(seed: int, config: SceneConfig) -> _Rendered:
+    scene, library = _scene(seed, config)
     lattice = Lattice(config.width_px, config.height_px, config.supersampling)
     left, right = render_buffers(scene, lattice, library)
     left_rgb, right_rgb = (np.ascontiguousarray(resolve(view.rgbx, lattice)[..., :3]) for view in (left, right))
-    if config.nuisances:
-        rng = np.random.default_rng((seed, _NUISANCE_STREAM))
-        left_rgb, right_rgb = apply_nuisances(left_rgb, right_rgb, rng, without)
+    nuisances = _nuisances(seed, config)
+    if nuisances is not None:
+        left_rgb, right_rgb = apply_nuisances(left_rgb, right_rgb, nuisances)
     return _Rendered(scene, lattice, left, right, left_rgb, right_rgb)

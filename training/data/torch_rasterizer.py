@@ -8,20 +8,23 @@ interpolation (1/32 texel).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from training.data.nuisances import Nuisances
 from training.data.rasterizer import OCCLUDER_MARGIN_PX, Lattice, Sprite, sprite_window
 from training.data.scene import Scene
+from training.data.torch_nuisances import apply_torch_nuisances
 
-__all__ = ["PackedScene", "RenderedBatch", "pack_scene", "render_batch"]
+__all__ = ["PackedSample", "PackedScene", "RenderedBatch", "pack_scene", "render_batch", "render_samples"]
 
 # columns of PackedScene.sprites
 _C, _A, _B, _P, _Q, _R, _X0, _Y0, _LEFT, _TOP, _SCALE = range(11)
 _LOW = 0xFFFFFFFF
+_SCENES_AT_ONCE = 8  # a scene of 640x320 takes up to a GiB while it is rendered
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,15 @@ class PackedScene:
     rows: Tensor
     gains: Tensor
     reflections: tuple[tuple[int, int, float], ...]
+
+
+@dataclass(frozen=True)
+class PackedSample:
+    """A scene on its lattice and what the cameras do to its pictures; None for clean ones."""
+
+    scene: PackedScene
+    lattice: Lattice
+    nuisances: Nuisances | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,21 @@ def render_batch(scenes: list[PackedScene], lattice: Lattice, device: torch.devi
     step = slice(first, None, lattice.supersampling)
     occluded = batch.occluded(disparities, layers)
     return RenderedBatch(rgb[0], rgb[1], disparities[0][:, step, step][:, None], occluded[:, None])
+
+
+def render_samples(samples: list[PackedSample], device: torch.device) -> RenderedBatch:
+    """Samples of one lattice as `render_batch` renders them, a few scenes at a time, with the cameras' nuisances."""
+    lattice = samples[0].lattice
+    parts = [
+        render_batch([sample.scene for sample in samples[first : first + _SCENES_AT_ONCE]], lattice, device)
+        for first in range(0, len(samples), _SCENES_AT_ONCE)
+    ]
+    batch = RenderedBatch(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(RenderedBatch)))
+    for number, sample in enumerate(samples):
+        if sample.nuisances is not None:
+            views = apply_torch_nuisances(batch.left[number], batch.right[number], sample.nuisances)
+            batch.left[number], batch.right[number] = views
+    return batch
 
 
 class _Batch:
