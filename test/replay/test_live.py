@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from stereo_dp_ros.backends import load_estimator
+from stereo_dp_ros.cli.main import main
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.models import DEFAULT_MODEL
-from stereo_dp_ros.replay.bag import BagReader
+from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.counts import count_pairs, latency
 from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, write_pairs
 from stereo_dp_ros.replay.evaluation import evaluate
 from stereo_dp_ros.replay.live import run_live
-from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.messages import stamp_ns, typestore
 from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.offline import run_offline
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
@@ -30,6 +34,7 @@ CALIBRATION = StereoCalibration(
     width_px=96, height_px=64, fx_px=80.0, fy_px=80.0, cx_left_px=47.5, cx_right_px=49.0, cy_px=31.5, baseline_m=0.1
 )
 PAIRS = 15
+RATE_HZ = 4.0  # a node keeps 10 images: a busy machine may hold it up for 2 s
 
 
 def _frames() -> list[StereoFrame]:
@@ -46,7 +51,7 @@ def play(tmp_path: Path, domain_id: int, repository: Path) -> Callable[[Path], R
     """Writes the bag and plays it through a node with a model."""
 
     def play_with(model: Path) -> Run:
-        write_pairs(tmp_path / "source", _frames(), CALIBRATION, 10.0)
+        write_pairs(tmp_path / "source", _frames(), CALIBRATION, RATE_HZ)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])}
         with NodeProcess(node_command(NAMESPACE, {"model": model}), environment, tmp_path / "node.log") as node:
             return run_live(
@@ -92,9 +97,9 @@ def _run_offline(folder: Path, model: Path) -> None:
         run_offline(source, TOPICS, folder / "offline", load_estimator(str(model)), namespace=NAMESPACE)
 
 
-def _require_identical(offline: Path, live: Path, pairs: int) -> None:
+def _require_identical(offline: Path, live: Path, pairs: int, namespace: str = NAMESPACE) -> None:
     """Every message of the live recording is in the offline one, in every field and byte."""
-    topics = [f"{NAMESPACE}/{name}" for name in OUTPUTS]
+    topics = [f"{namespace}/{name}" for name in OUTPUTS]
     with BagReader(offline) as bag:
         expected = {(topic, stamp_ns(message)): message for topic, _, message in bag.messages(topics)}
     assert len(expected) == PAIRS * len(OUTPUTS)
@@ -130,3 +135,62 @@ def test_node_that_ends_is_told_with_its_last_line(tmp_path: Path, domain_id: in
         pytest.raises(StereoDpError, match=r"^stereo_node ended with exit code 3: no camera today$"),
     ):
         run_live(tmp_path / "source", TOPICS, tmp_path / "recorded", node, namespace=NAMESPACE, domain_id=domain_id)
+
+
+def _write_raw(bag: BagWriter, source: BagReader) -> None:
+    """The images as raw ones, whose K differs from P by a shift: rectifying moves the content by its opposite."""
+    for topic, time_ns, message in source.messages(TOPICS.inputs):
+        if topic in TOPICS.images:
+            bag.write(topic.replace("image_rect", "image_raw"), message, time_ns)
+        else:
+            shift_px = np.array((0, 0, 6, 0, 0, 4, 0, 0, 0))
+            bag.write(topic, replace(message, k=message.k + shift_px), time_ns)
+
+
+def _write_compressed(bag: BagWriter, source: BagReader) -> None:
+    """The images as PNG."""
+    kind = typestore().types["sensor_msgs/msg/CompressedImage"]
+    for topic, time_ns, message in source.messages(TOPICS.inputs):
+        if topic in TOPICS.images:
+            _, content = cv2.imencode(".png", message.data.reshape(message.height, message.width, 3)[..., ::-1])
+            packed: Any = kind(header=message.header, format="rgb8; png compressed bgr8", data=content.reshape(-1))
+            bag.write(f"{topic}/compressed", packed, time_ns)
+        else:
+            bag.write(topic, message, time_ns)
+
+
+def _write_near(bag: BagWriter, source: BagReader) -> None:
+    """Right images 3 ms late."""
+    for topic, time_ns, message in source.messages(TOPICS.inputs):
+        late_ns = 3_000_000 * (topic == TOPICS.right_image)
+        message.header.stamp.nanosec += late_ns
+        bag.write(topic, message, time_ns + late_ns)
+
+
+@pytest.mark.parametrize(
+    ("write", "options"),
+    [(_write_raw, []), (_write_compressed, []), (_write_near, ["--sync-tolerance-ms", "10"])],
+    ids=["raw", "compressed", "near stamps"],
+)
+def test_command_gives_the_same_bits_offline_and_live(
+    tmp_path: Path,
+    domain_id: int,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[BagWriter, BagReader], None],
+    options: list[str],
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")]))
+    write_pairs(tmp_path / "source", _frames(), CALIBRATION, RATE_HZ)
+    with BagReader(tmp_path / "source") as source, BagWriter(tmp_path / "bag") as bag:
+        write(bag, source)
+    for mode in ("offline", "live"):
+        command = ["replay", str(tmp_path / "bag"), "--mode", mode, "--out", str(tmp_path / mode), *options]
+        assert main([*command, "--model", str(write_toy_model(tmp_path))]) == 0
+    reports = [json.loads((tmp_path / mode / "report.json").read_text())["bags"][0] for mode in ("offline", "live")]
+    assert reports[0]["pairs"]["out"] == PAIRS
+    published = reports[1]["pairs"]["out"]
+    assert reports[1]["pairs"]["in"] == PAIRS
+    assert reports[1]["pairs"]["closes"]
+    assert published > 0
+    _require_identical(tmp_path / "offline" / "bag_out", tmp_path / "live" / "bag_out", published, "/replay")
