@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,40 +53,37 @@ class HighestRate:
         }
 
 
-def find_highest_rate(
-    run_at: Callable[[float], Trial], first_hz: float, stop: Callable[[], bool] = lambda: False
-) -> HighestRate:
+def find_highest_rate(run_at: Callable[[float], Trial | None], first_hz: float) -> HighestRate:
     """Double or halve the rate until one holds and one does not, then go to their geometric mean.
 
     Parameters
     ----------
-    run_at : runs a trial at a rate in Hz
+    run_at : runs a trial at a rate in Hz; None ends the search with what was found until then
     first_hz : where to begin
-    stop : asked before each trial but the first; once it holds, what was found until then is the answer
     """
-    trials = [run_at(first_hz)]
-
-    def limited() -> bool:
-        last = trials[-1]
-        return last.holds and last.rate_hz < _PLAYED * last.asked_hz
-
-    def bracket() -> tuple[float, float]:
-        held = [trial.asked_hz for trial in trials if trial.holds]
-        failed = [trial.asked_hz for trial in trials if not trial.holds]
-        return max(held, default=0.0), min(failed, default=float("inf"))
-
-    while not limited() and not stop():
-        low, high = bracket()
-        if low > 0 and high < float("inf"):
-            if high <= low * _ACCURACY:
-                break
-            trials.append(run_at((low * high) ** 0.5))
-        elif len(trials) <= _MOST_STEPS:
-            trials.append(run_at(low * _STEP if low else high / _STEP))
-        else:
-            break
+    trials: list[Trial] = []
+    next_hz: float | None = first_hz
+    while next_hz is not None and (trial := run_at(next_hz)) is not None:
+        trials.append(trial)
+        next_hz = None if _is_player_limited(trial) else _next_rate_hz(trials)
     held = [trial for trial in trials if trial.holds]
-    return HighestRate(max(held, key=lambda trial: trial.rate_hz, default=None), trials, limited())
+    best = max(held, key=lambda trial: trial.rate_hz, default=None)
+    return HighestRate(best, trials, bool(trials) and _is_player_limited(trials[-1]))
+
+
+def _is_player_limited(trial: Trial) -> bool:
+    return trial.holds and trial.rate_hz < _PLAYED * trial.asked_hz
+
+
+def _next_rate_hz(trials: Sequence[Trial]) -> float | None:
+    """Rate to try after these, None where they are enough."""
+    low_hz = max((trial.asked_hz for trial in trials if trial.holds), default=0.0)
+    high_hz = min((trial.asked_hz for trial in trials if not trial.holds), default=math.inf)
+    if low_hz > 0 and high_hz < math.inf:
+        return None if high_hz <= low_hz * _ACCURACY else math.sqrt(low_hz * high_hz)
+    if len(trials) > _MOST_STEPS:
+        return None
+    return low_hz * _STEP if low_hz else high_hz / _STEP
 
 
 def trial_of(run: Run, asked_hz: float) -> Trial:

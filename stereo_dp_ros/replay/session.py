@@ -116,7 +116,7 @@ class Session:
         if first_hz is None:
             raise DataError(f"{self.path}: one image has no rate, expected at least two to search from")
 
-        def run_at(rate_hz: float) -> Trial:
+        def run_at(rate_hz: float) -> Trial | None:
             stage = f"trying {rate_hz:.3g} Hz"
             pairs = min(max(round(_TRIAL_S * rate_hz), _FEWEST_TRIAL_PAIRS), _MOST_TRIAL_PAIRS)
             progress(stage, more=pairs)
@@ -133,9 +133,9 @@ class Session:
                     on_progress=lambda played: progress(stage, int(played <= pairs)),  # not the warm-up
                     stop=self.stop,
                 )
-            return trial_of(run, rate_hz)
+            return None if run.interrupted else trial_of(run, rate_hz)
 
-        return find_highest_rate(run_at, first_hz, self.stop)
+        return find_highest_rate(run_at, first_hz)
 
     def _node(
         self, log_folder: Path, parameters: Mapping[str, object], domain_id: int, environment: Mapping[str, str]

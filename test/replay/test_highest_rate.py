@@ -57,8 +57,10 @@ def test_node_that_never_keeps_up_has_no_rate() -> None:
 
 def test_interrupted_search_gives_what_was_found() -> None:
     asked, run_at = _node(100.0)
-    found = find_highest_rate(run_at, 20.0, stop=lambda: len(asked) == 2)
+    found = find_highest_rate(lambda rate_hz: None if len(asked) == 2 else run_at(rate_hz), 20.0)
     assert found.best is not None and found.best.asked_hz == 40.0
+    found = find_highest_rate(lambda _: None, 20.0)
+    assert found.to_dict() == {"rate_hz": None, "drop_limit_percent": 5.0, "player_limited": False, "trials": []}
 
 
 def test_pairs_count_from_the_first_answer_on() -> None:
