@@ -36,6 +36,9 @@ class DataConfig:
         Crops are cut smaller by a factor between 1 and this, and enlarged, as a manifest's `enlargement` does in use.
     reuse
         How often each scene is used, in other crops; a divisor of the batch size.
+    renderer
+        Of procedural scenes: "numpy" renders them in the workers; "torch" rasterizes batches of them, and applies
+        their nuisances, on the device that trains. The same scenes up to rounding.
     """
 
     source: str = "procedural"
@@ -46,6 +49,7 @@ class DataConfig:
     workers: int = 2
     enlargement: float = 1.0
     reuse: int = 1
+    renderer: str = "numpy"
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class TrainConfig:
             )
         if self.data.enlargement < 1:
             raise TrainingError(f"data.enlargement is {self.data.enlargement}; expected 1 or more")
+        if self.data.renderer not in ("numpy", "torch"):
+            raise TrainingError(f"data.renderer is {self.data.renderer!r}; expected 'numpy' or 'torch'")
+        if self.data.renderer == "torch" and (self.data.source != "procedural" or self.data.reuse > 1):
+            raise TrainingError("data.renderer is 'torch'; expected source 'procedural' and reuse 1 with it")
         for name in ("crop_height_px", "crop_width_px"):
             size = getattr(self.data, name)
             if size <= 0 or size % 32:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from training.errors import TrainingError
@@ -39,7 +40,10 @@ class CroppedScenes(Dataset[dict[str, Tensor]]):
         self.seed = seed
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        scene = self.scenes[index]
+        return self.crop(index, self.scenes[index])
+
+    def crop(self, index: int, scene: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The crop of a sample's scene, on the scene's device."""
         random = np.random.default_rng((self.seed, index))
         factor = self.enlargement ** random.random() if self.enlargement > 1 else 1.0
         cut = round(self.size[0] / factor), round(self.size[1] / factor)
@@ -57,13 +61,10 @@ class CroppedScenes(Dataset[dict[str, Tensor]]):
         return {**{k: v.contiguous() for k, v in crop.items()}, "index": torch.tensor(index)}
 
     def _enlarged(self, value: Tensor) -> Tensor:
-        array = value.permute(1, 2, 0).numpy()
-        how = cv2.INTER_LINEAR if array.shape[2] == 3 else cv2.INTER_NEAREST_EXACT
-        size = self.size[::-1]
-        if array.dtype == np.bool_:
-            return torch.from_numpy(cv2.resize(array.astype(np.uint8), size, interpolation=how))[None].bool()
-        large = cv2.resize(np.ascontiguousarray(array), size, interpolation=how)
-        return torch.from_numpy(large.reshape(*self.size, -1)).permute(2, 0, 1)
+        if len(value) == 1:
+            return interpolate(value[None].float(), self.size, mode="nearest-exact")[0].to(value.dtype)
+        large = interpolate(value[None].float(), self.size, mode="bilinear", align_corners=False)[0]
+        return large.round().to(value.dtype)
 
 
 class Batches(Sampler[list[int]]):
@@ -89,12 +90,18 @@ class Batches(Sampler[list[int]]):
             yield list(range(start + self.rank, start + self.batch_size, self.world))
 
 
-def build_loader(dataset: Dataset[Any], batches: Batches, workers: int) -> DataLoader[dict[str, Tensor]]:
-    """Loader whose workers use one thread each and outnumber neither memory nor the batches asked for."""
+def build_loader(
+    dataset: Dataset[Any], batches: Batches, workers: int, collate: Callable[[list[Any]], Any] | None = None
+) -> DataLoader[Any]:
+    """Loader whose workers use one thread each and outnumber neither memory nor the batches asked for.
+
+    `collate` makes a batch of a list of samples; left out, tensors are stacked.
+    """
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
+        collate_fn=collate,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_single_thread if workers else None,
         multiprocessing_context=_worker_context() if workers else None,

@@ -20,8 +20,10 @@ from training.data.kitti import find_kitti2012, find_kitti2015
 from training.data.middlebury import find_middlebury
 from training.data.procedural import SceneConfig
 from training.data.sceneflow import find_sceneflow
+from training.data.torch_rasterizer import PackedSample
 from training.errors import TrainingError
 from training.loader import SceneSource
+from training.rendering import packed_source
 from training.validation import validation_pairs
 
 __all__ = ["READERS", "LaterScenes", "build_scenes", "held_out_pairs", "scene_config"]
@@ -46,6 +48,10 @@ class LaterScenes:
     def __getitem__(self, index: int, /) -> dict[str, Tensor]:
         """Scene `start + index`."""
         return self.scenes[self.start + index]
+
+    def packed(self, index: int, /) -> PackedSample:
+        """Scene `start + index`, to be rendered on a device."""
+        return packed_source(self.scenes).packed(self.start + index)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from training.errors import TrainingError
 from training.loader import Batches, CroppedScenes, SceneSource, build_loader
 from training.losses import Objective, Supervised
 from training.record import run_record
+from training.rendering import PackedScenes, packed_source, rendered
 from training.reuse import ReusedScenes
 from training.sync_norm import synchronize_norms
 
@@ -198,6 +199,12 @@ class Trainer:
             self.fabric.global_rank,
             self.fabric.world_size,
         )
+        if data.renderer == "torch":
+            packed = PackedScenes(packed_source(self.scenes))
+            loader = build_loader(packed, batches, data.workers, collate=list)
+            setup: Any = self.fabric.setup_dataloaders(loader, use_distributed_sampler=False, move_to_device=False)
+            yield from rendered(setup, dataset, self.fabric.device)
+            return
         loader = build_loader(dataset, batches, data.workers)
         yield from cast(Any, self.fabric.setup_dataloaders(loader, use_distributed_sampler=False))
 
