@@ -12,12 +12,14 @@ from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
 from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d, ResidualBlock, ResidualBlock3d
 from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation
-from stereo_dp_ros.networks.upsampling import convex_upsample
+from stereo_dp_ros.networks.upsampling import convex_upsample, depth_to_space, surface_upsample
 from stereo_dp_ros.networks.volume import (
+    by_parity,
     correlation_volume,
     depth_to_space_3d,
+    in_groups,
     normalize_channels,
-    space_to_depth_3d,
+    packed_volume,
 )
 
 __all__ = ["CorrConfig", "CorrNetwork"]
@@ -181,31 +183,47 @@ class CorrNetwork(StereoNetwork):
         )
         for convolution in (self.match2, self.mask2[-1]):
             nn.init.zeros_(convolution.weight)
-        # Descending, as the correlation volume has them.
-        bins = torch.arange(self.bins - 1.0, -1.0, -1.0).reshape(1, -1, 1, 1)
+        # Descending, as the correlation volume has them; of each two, the first of all pairs, then the second.
+        bins = torch.arange(self.bins - 1.0, -1.0, -1.0).reshape(-1, 2).t().reshape(1, -1, 1, 1)
         self.register_buffer("disparities", bins, persistent=False)
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Disparity, confidence and logits of a pair (see `StereoOutput`)."""
         n = left.shape[0]
         f2, f4, f8, f16 = self.features(torch.cat([left, right]) * (1 / 64) - 2.0)
-        m4 = normalize_channels(self.match4(f4) + self.match2(f2))
-        m8 = normalize_channels(self.match8(f8), self.config.coarse_groups)
-        fine = space_to_depth_3d(correlation_volume(m4[:n], m4[n:], self.bins))
+        m4 = normalize_channels(by_parity(self.match4(f4)) + by_parity(self.match2(f2)))
+        m8 = normalize_channels(in_groups(self.match8(f8), self.config.coarse_groups))
+        fine = packed_volume(m4[:n], m4[n:], self.bins)
         coarse = correlation_volume(m8[:n], m8[n:], self.bins // 2)
-        packed = self.aggregation(torch.cat([fine, coarse], dim=1), f8[:n], f16[:n])
-        logits = depth_to_space_3d(packed).squeeze(1).float()
+        packed = self.aggregation(torch.cat([fine, coarse], dim=1), f8[:n], f16[:n]).float()
+        expected, local, confidence = self.regress(packed)
+        weights = self.upsampling_weights(f2[:n], f4[:n])
+        return StereoOutput(
+            disparity=self.upsampled(local, weights) * self.bin_px,
+            confidence=convex_upsample(confidence.detach(), weights.detach(), VOLUME_SCALE),
+            logits=depth_to_space_3d(packed).squeeze(1).flip(1),
+            disparity_coarse=expected * self.bin_px,
+        )
+
+    def regress(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N, 8, D/2, H/2, W/2) to expectation, expectation around the mode and confidence, (N, 1, H, W) each.
+
+        The pixels of a 2×2 neighbourhood go into the batch: the three maps are unpacked instead of the volume.
+        """
+        n, _, d, h, w = packed.shape
+        logits = packed.reshape(n, 2, 4, d, h, w).transpose(1, 2).reshape(4 * n, 2 * d, h, w)
         probability = torch.softmax(logits, dim=1)
         expected = (probability * self.disparities).sum(dim=1, keepdim=True)
         local = local_expectation(probability, self.disparities, MODE_RADIUS)
-        confidence = distribution_confidence(probability, self.disparities, local).detach()
-        weights = self.upsampling_weights(f2[:n], f4[:n])
-        return StereoOutput(
-            disparity=convex_upsample(local * self.bin_px, weights, VOLUME_SCALE),
-            confidence=convex_upsample(confidence, weights.detach(), VOLUME_SCALE),
-            logits=logits.flip(1),
-            disparity_coarse=expected * self.bin_px,
-        )
+        confidence = distribution_confidence(probability, self.disparities, local)
+        expected, local, confidence = (depth_to_space(x.reshape(n, 4, h, w), 2) for x in (expected, local, confidence))
+        return expected, local, confidence
+
+    def upsampled(self, bins: Tensor, weights: Tensor) -> Tensor:
+        """(N, 1, h, w) to full resolution; in training the mean over both surfaces, which tells the weights the way."""
+        if self.training:
+            return convex_upsample(bins, weights, VOLUME_SCALE)
+        return surface_upsample(bins, weights, VOLUME_SCALE, gap=1.0)
 
     def upsampling_weights(self, f2: Tensor, f4: Tensor) -> Tensor:
         """Weights of the nine neighbours for each of the 4×4 fine pixels, (N, 9, 16, h, w), summing to 1."""

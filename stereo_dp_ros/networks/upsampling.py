@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["convex_upsample", "neighbours_3x3"]
+__all__ = ["convex_upsample", "depth_to_space", "neighbours_3x3", "surface_upsample"]
 
 
 def neighbours_3x3(x: Tensor) -> Tensor:
@@ -32,7 +32,34 @@ def convex_upsample(x: Tensor, weights: Tensor, factor: int) -> Tensor:
     -------
     (N, 1, H·factor, W·factor)
     """
+    return depth_to_space((neighbours_3x3(x).unsqueeze(2) * weights).sum(dim=1), factor)
+
+
+def surface_upsample(x: Tensor, weights: Tensor, factor: int, gap: float) -> Tensor:
+    """As `convex_upsample`, but at an edge the mean is over one of the two surfaces, since between them there is none.
+
+    Where the nine neighbours span more than `gap`, those above the middle of their range are the front surface and the
+    others the one behind; the surface with the larger sum of weights gives the answer.
+    """
+    around = neighbours_3x3(x)
+    highest, lowest = around.amax(dim=1, keepdim=True), -(-around).amax(dim=1, keepdim=True)
+    front = _above(around - (highest + lowest) / 2) * _above(highest - lowest - gap)
+    total = (around.unsqueeze(2) * weights).sum(dim=1)
+    front_total = ((front * around).unsqueeze(2) * weights).sum(dim=1)
+    front_weight = (front.unsqueeze(2) * weights).sum(dim=1)
+    in_front = _above(front_weight - 0.5)
+    chosen_total = total - front_total + in_front * (2 * front_total - total)
+    chosen_weight = 1.0 - front_weight + in_front * (2 * front_weight - 1.0)
+    return depth_to_space(chosen_total / chosen_weight, factor)
+
+
+def _above(x: Tensor) -> Tensor:
+    """1 where x > 0, else 0; a step, from operators that every exporter has."""
+    return torch.clamp(x * 1e6, 0.0, 1.0)
+
+
+def depth_to_space(x: Tensor, factor: int) -> Tensor:
+    """Channels to neighbourhoods: (N, factor², H, W) to (N, 1, H·factor, W·factor)."""
     n, _, h, w = x.shape
-    fine = (neighbours_3x3(x).unsqueeze(2) * weights).sum(dim=1)
-    fine = fine.reshape(n, factor, factor, h, w).permute(0, 3, 1, 4, 2)
-    return fine.reshape(n, 1, h * factor, w * factor)
+    x = x.reshape(n, factor, factor, h, w).permute(0, 3, 1, 4, 2)
+    return x.reshape(n, 1, h * factor, w * factor)

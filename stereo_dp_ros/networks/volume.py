@@ -6,14 +6,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["correlation_volume", "depth_to_space_3d", "normalize_channels", "space_to_depth_3d"]
+__all__ = [
+    "by_parity",
+    "correlation_volume",
+    "depth_to_space_3d",
+    "in_groups",
+    "normalize_channels",
+    "packed_volume",
+]
+
+BLOCKS = 4
+"""Blocks of columns into which a row is cut; divides every width at 1/8, the sizes being multiples of 32."""
 
 
-def normalize_channels(x: Tensor, groups: int = 1, eps: float = 1e-6) -> Tensor:
-    """Unit L2 norm over each of `groups` groups of channels; (N, C, H, W) to (N, groups, C // groups, H, W)."""
+def in_groups(x: Tensor, groups: int) -> Tensor:
+    """Channels in groups, and last: (N, C, H, W) to (N, groups, H, W, C // groups)."""
     n, c, h, w = x.shape
-    x = x.reshape(n, groups, c // groups, h, w)
-    return x * torch.rsqrt((x * x).sum(dim=2, keepdim=True) + eps)
+    return x.permute(0, 2, 3, 1).reshape(n, h, w, groups, c // groups).permute(0, 3, 1, 2, 4)
+
+
+def by_parity(x: Tensor) -> Tensor:
+    """Channels last, rows and columns by their parity: (N, C, H, W) to (N, 2, 2, H/2, W/2, C)."""
+    n, c, h, w = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c).permute(0, 2, 4, 1, 3, 5)
+
+
+def normalize_channels(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """Unit L2 norm over the last axis."""
+    return x * torch.rsqrt((x * x).sum(dim=x.ndim - 1, keepdim=True) + eps)
 
 
 def correlation_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
@@ -22,39 +42,52 @@ def correlation_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
     Parameters
     ----------
     left, right
-        (N, G, C, H, W) features in G groups.
+        (N, G, H, W, C) features in G groups; W a multiple of `BLOCKS`.
     bins
         Number of disparities.
 
     Returns
     -------
     (N, G, bins, H, W), disparities descending: index i holds k = bins-1-i, the sum over C of
-    left[..., x] * right[..., x - k]; 0 where x < k.
+    left[..., x, :] * right[..., x - k, :]; 0 where x < k.
 
     Notes
     -----
-    One matrix product per row gives all pairs of columns. In the product with the right features padded by
-    bins-1 columns, entry (x, x + bins-1-k) is the wanted one: rows shifted against each other by one column, which
-    reading the padded buffer with a row length greater by one undoes, so that no shift, gather or loop is needed.
-    The order is descending because that is how the entries lie; turning them round costs time at every frame.
+    One matrix product for each block of a row gives all pairs of its columns with those that they can match. With the
+    right features padded by bins-1 columns, entry (x, x + bins-1-k) is the wanted one: rows shifted against each other
+    by one column, which reading the padded buffer with a row length greater by one undoes, so that no gather or loop
+    over disparities is needed. Blocks, because most pairs of a whole row's columns are too far apart. The order is
+    descending because that is how the entries lie; turning them round costs time at every frame.
     """
-    n, g, _, h, w = left.shape
-    rows = left.permute(0, 1, 3, 4, 2)
-    columns = functional.pad(right, (bins - 1, 0)).permute(0, 1, 3, 2, 4)
-    pairs = torch.matmul(rows, columns).reshape(n, g, h, w * (w + bins - 1))
-    skewed = functional.pad(pairs, (0, w)).reshape(n, g, h, w, w + bins)[..., :bins]
-    return skewed.permute(0, 1, 4, 2, 3)
+    n, g, h, w, c = left.shape
+    block = w // BLOCKS
+    reach = block + bins - 1
+    padded = functional.pad(right, (0, 0, bins - 1, 0))
+    columns = torch.stack([padded[:, :, :, i * block : i * block + reach] for i in range(BLOCKS)], dim=3)
+    rows = left.reshape(n, g, h, BLOCKS, block, c)
+    pairs = torch.matmul(rows, columns.transpose(4, 5)).reshape(n, g, h, BLOCKS, block * reach)
+    skewed = functional.pad(pairs, (0, block)).reshape(n, g, h, BLOCKS, block, reach + 1)[..., :bins]
+    return skewed.reshape(n, g, h, w, bins).permute(0, 1, 4, 2, 3)
 
 
-def space_to_depth_3d(x: Tensor) -> Tensor:
-    """2×2×2 neighbourhoods into channels: (N, C, D, H, W) to (N, 8C, D/2, H/2, W/2)."""
-    n, c, d, h, w = x.shape
-    x = x.reshape(n, c, d // 2, 2, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
-    return x.reshape(n, c * 8, d // 2, h // 2, w // 2)
+def packed_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
+    """A correlation volume with its 2×2×2 neighbourhoods as channels.
+
+    Takes features `by_parity`, (N, 2, 2, H/2, W/2, C), and returns (N, 8, bins/2, H/2, W/2), from which
+    `depth_to_space_3d` would make the volume of the whole features. Nothing is packed but the features, which are
+    small: a left pixel meets the right pixels of one parity only, at an even or at an odd distance.
+    """
+    n, _, _, h, w, c = left.shape
+    even, odd = right[:, :, 0], right[:, :, 1]
+    odd_before = functional.pad(odd[..., :-1, :], (0, 0, 1, 0))
+    # What left pixels of even and of odd columns meet, first at odd distances, as the disparities descend.
+    matched = torch.cat([torch.stack([odd_before, even], dim=2), torch.stack([even, odd], dim=2)], dim=1)
+    shape = (n, 8, h, w, c)
+    return correlation_volume(torch.cat([left, left], dim=1).reshape(shape), matched.reshape(shape), bins // 2)
 
 
 def depth_to_space_3d(x: Tensor) -> Tensor:
-    """Inverse of `space_to_depth_3d`: (N, 8C, D, H, W) to (N, C, 2D, 2H, 2W)."""
-    n, c, d, h, w = x.shape
-    x = x.reshape(n, c // 8, 2, 2, 2, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
-    return x.reshape(n, c // 8, d * 2, h * 2, w * 2)
+    """Channels to their 2×2×2 neighbourhoods: (N, 8, D, H, W) to (N, 1, 2D, 2H, 2W)."""
+    n, _, d, h, w = x.shape
+    x = x.reshape(n, 1, 2, 2, 2, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(n, 1, d * 2, h * 2, w * 2)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from stereo_dp_ros.networks.upsampling import convex_upsample, neighbours_3x3
+from stereo_dp_ros.networks.upsampling import convex_upsample, neighbours_3x3, surface_upsample
 
 
 def random_weights(h: int, w: int, factor: int) -> torch.Tensor:
@@ -40,3 +40,19 @@ def test_one_hot_weights_pick_their_neighbour_and_subpixel() -> None:
     weights[:, 4, 3], weights[:, 1, 3] = 0.0, 1.0  # lower right subpixel: the coarse pixel above
     up = convex_upsample(x, weights, 2)
     assert up[0, 0, 2:4, 2:4].tolist() == [[5.0, 5.0], [5.0, 1.0]]
+
+
+def test_at_an_edge_the_surface_with_more_weight_answers() -> None:
+    x = torch.tensor([[2.0, 2.5, 10.0]]).expand(1, 1, 3, 3)
+    weights = torch.zeros(1, 9, 1, 3, 3)
+    weights[:, 3], weights[:, 4], weights[:, 5] = 0.2, 0.2, 0.6  # left, centre, right neighbour
+    torch.testing.assert_close(surface_upsample(x, weights, 1, gap=1.0)[0, 0, 1], torch.tensor([2.3, 10.0, 10.0]))
+
+    weights[:, 3], weights[:, 4], weights[:, 5] = 0.3, 0.3, 0.4
+    torch.testing.assert_close(surface_upsample(x, weights, 1, gap=1.0)[0, 0, 1, 1], torch.tensor(2.25))
+
+
+def test_within_the_gap_both_upsamplings_are_the_same() -> None:
+    x = torch.rand(1, 1, 5, 6, generator=torch.Generator().manual_seed(1)) * 0.9
+    weights = random_weights(5, 6, 4)
+    torch.testing.assert_close(surface_upsample(x, weights, 4, gap=1.0), convex_upsample(x, weights, 4))
