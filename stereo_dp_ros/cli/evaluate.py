@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from stereo_dp_ros.cli.options import add_model_options, estimator_from
+from stereo_dp_ros.cli.pair_sheet import PairSheet
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.evaluation import Method, score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write JSON; without FILE to stdout and nothing else",
     )
+    parser.add_argument("--sheet", metavar="FILE", help="picture of every pair with SGBM's and this method's answer")
     add_model_options(parser)
 
 
@@ -44,9 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     pairs = find_pairs(arguments.pairs)
     method, header = _method(arguments)
     scores = []
+    sheet = PairSheet(header["model"]) if arguments.sheet else None
     progress = tqdm(total=len(pairs), unit="pair", disable=not sys.stderr.isatty(), leave=False)
     with progress:
-        for score in score_pairs(method, pairs, fill=arguments.method != "model"):
+        for score in score_pairs(method, pairs, fill=arguments.method != "model", show=sheet and sheet.add):
             scores.append(score)
             progress.update()
     report = {**header, "scenes": [score.row() for score in scores], "sets": set_rows(scores)}
@@ -54,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         _print_table(report)
     if arguments.json:
         _write_json(arguments.json, report)
+    if sheet is not None:
+        sheet.write(arguments.sheet)
     return 0
 
 

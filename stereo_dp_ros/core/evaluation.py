@@ -19,6 +19,7 @@ from stereo_dp_ros.core.sparsification import confidence_metrics
 __all__ = ["SceneScore", "score_pairs", "set_rows"]
 
 Method = Callable[[NDArray[np.uint8], NDArray[np.uint8]], DisparityMap]
+Show = Callable[[PairFolder, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], DisparityMap], None]
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,17 @@ class SceneScore:
         return {"set": self.set_name, "scene": self.scene, **self.metrics, "ms": self.ms}
 
 
-def score_pairs(method: Method, pairs: Iterable[PairFolder], *, fill: bool = False) -> Iterator[SceneScore]:
+def score_pairs(
+    method: Method, pairs: Iterable[PairFolder], *, fill: bool = False, show: Show | None = None
+) -> Iterator[SceneScore]:
     """Score `method` on each pair.
 
     Parameters
     ----------
     fill
         Fill holes before scoring, for methods that leave some; density then still counts what was answered.
+    show
+        Called with each pair, its images and ground truth, and the answer.
 
     Raises
     ------
@@ -66,6 +71,8 @@ def score_pairs(method: Method, pairs: Iterable[PairFolder], *, fill: bool = Fal
                 metrics = {**filled, "density": metrics["density"]}
             else:
                 metrics.update(confidence_metrics(answer.disparity_px, answer.confidence, truth))
+            if show is not None:
+                show(pair, left, right, truth, answer)
         except StereoDpError as error:
             text = str(error)
             raise type(error)(text if str(pair.path) in text else f"{pair.path}: {text}") from error

@@ -111,6 +111,18 @@ def test_evaluate_prints_a_table_and_writes_a_file(pair, toy, tmp_path, capsys):
     assert len(json.loads(out.read_text())["scenes"]) == 1
 
 
+def test_evaluate_draws_a_row_for_each_pair(pair, toy, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    assert main(["evaluate", str(pair), "--model", toy, "--precision", "fp32", "--sheet", str(sheet)]) == 0
+    picture = cv2.imread(str(sheet))
+    row_px = 24 + round(320 * 45 / 70)
+    assert picture.shape == (24 + 6 + row_px, 5 * (6 + 320), 3)
+    error = picture[24 + 6 + 24 :, 4 * 326 + 6 :]
+    none, much = cv2.applyColorMap(np.array([[0, round(255 * 2.5 / 4)]], np.uint8), cv2.COLORMAP_INFERNO)[0]
+    assert error[100, 100].tolist() == none.tolist()
+    assert np.abs(error[7, 80].astype(int) - much).max() < 40, "2.5 px, mixed a little with the rows beside it"
+
+
 @pytest.mark.parametrize("method", ["sgbm", "sgbm-tuned"])
 def test_sgbm_finds_a_shift_and_counts_its_holes_before_filling(tmp_path, capsys, method):
     scene = tmp_path / "set" / "noise"
