@@ -175,13 +175,11 @@ class CorrNetwork(StereoNetwork):
         # What 1/4 has lost, straight from 1/2, for the match and for the edges; no part at first.
         stem, fine = config.stem_channels, config.mask_channels // 2
         self.match2 = nn.Conv2d(stem, config.match_channels[0], 2, stride=2, bias=False)
+        fine_weights = nn.Conv2d(fine, 9 * VOLUME_SCALE**2, 1, bias=False)
         self.mask2 = nn.Sequential(
-            nn.Conv2d(stem, fine, 2, stride=2, bias=False),
-            nn.BatchNorm2d(fine),
-            nn.ReLU(),
-            nn.Conv2d(fine, 9 * VOLUME_SCALE**2, 1, bias=False),
+            nn.Conv2d(stem, fine, 2, stride=2, bias=False), nn.BatchNorm2d(fine), nn.ReLU(), fine_weights
         )
-        for convolution in (self.match2, self.mask2[-1]):
+        for convolution in (self.match2, fine_weights):
             nn.init.zeros_(convolution.weight)
         # Descending, as the correlation volume has them; of each two, the first of all pairs, then the second.
         bins = torch.arange(self.bins - 1.0, -1.0, -1.0).reshape(-1, 2).t().reshape(1, -1, 1, 1)

@@ -73,7 +73,7 @@ def test_manifest_holds_what_the_shipped_file_scores(exported: Path, noise_scene
     metrics = json.loads(exported.read_text())["metrics"]
     assert metrics["noise"]["scenes"] == 2
     assert metrics["noise"]["density"] == 100.0
-    assert "at the images' own size" in metrics["measured"]
+    assert "images enlarged 1 times, small ones to 0 px" in metrics["measured"]
     network = load_network(json.loads(exported.read_text())["network"], exported.parent / "tiny.safetensors")
     scores = evaluate_pairs(network, ShiftedNoise.pairs(noise_scenes))
     assert metrics["noise"]["epe"] == pytest.approx(np.mean([s.metrics["epe"] for s in scores]), abs=0.05)
