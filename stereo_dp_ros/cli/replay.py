@@ -28,7 +28,7 @@ from stereo_dp_ros.replay.offline import count_offline
 from stereo_dp_ros.replay.page import write_html
 from stereo_dp_ros.replay.page_frames import disparity_range_px
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
-from stereo_dp_ros.replay.session import Progress, Session
+from stereo_dp_ros.replay.session import NodeSetup, Progress, Session
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.table import write_csv
 from stereo_dp_ros.replay.video import write_video
@@ -100,7 +100,7 @@ def _replayed(
             bags.append((_live if arguments.mode == "live" else _offline)(session, arguments, progress, accuracy))
         yield bags
         if arguments.find_rate and not interruption.requested:
-            found = session.find_highest_rate(*_ros(session, arguments), progress)
+            found = session.find_highest_rate(_setup(session, arguments), progress)
             bags[-1] = replace(bags[-1], results={**bags[-1].results, "highest_rate": found.to_dict()})
             yield bags
         if arguments.video and not interruption.requested:
@@ -145,12 +145,11 @@ def _offline(session: Session, arguments: argparse.Namespace, progress: Progress
 
 def _live(session: Session, arguments: argparse.Namespace, progress: Progress, accuracy: Accuracy) -> BagReport:
     require_modules("rclpy")
-    run = session.play(*_ros(session, arguments), progress, rate=arguments.rate)
+    run = session.play(_setup(session, arguments), progress, rate=arguments.rate)
     return session.score(run, count_pairs(run), progress, accuracy)
 
 
-def _ros(session: Session, arguments: argparse.Namespace) -> tuple[Path, dict[str, object], int, dict[str, str]]:
-    """Folder of logs, the node's parameters, domain and variables."""
+def _setup(session: Session, arguments: argparse.Namespace) -> NodeSetup:
     width, height = arguments.inference_size or (0, 0)
     parameters = {
         "model": arguments.model,
@@ -160,7 +159,7 @@ def _ros(session: Session, arguments: argparse.Namespace) -> tuple[Path, dict[st
         "inference_width": width,
         "inference_height": height,
     }
-    return session.recorded_path.parent / "log", parameters, ros_domain_id(), ros_environment()
+    return NodeSetup(session.recorded_path.parent / "log", parameters, ros_domain_id(), ros_environment())
 
 
 def _write_video(session: Session, bag: BagReport, path: Path) -> None:

@@ -25,7 +25,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.errors import DataError, StereoDpError
 from stereo_dp_ros.core.stamp_pairing import StampPairing
 from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.looped_pairs import LoopedPairs
@@ -144,10 +144,12 @@ def _publish_all(
         if pipe.poll():
             pipe.recv()  # "stop"; an error where the parent is gone
             break
-        at_ns = time.monotonic_ns()
+        try:
+            stamp, at_ns = raw_stamp_ns(data), time.monotonic_ns()
+        except DataError as error:
+            raise DataError(f"{topic} at {time_ns}: {error}") from error
         publishers[topic].publish(data)
         if topic in topics.images:
-            stamp = raw_stamp_ns(data)
             pair = pairing.add(topics.images.index(topic), stamp, stamp)
             if pair is not None:
                 pipe.send(("published", (pair[0], at_ns)))

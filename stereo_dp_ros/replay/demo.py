@@ -12,7 +12,7 @@ from stereo_dp_ros.replay.counts import count_pairs
 from stereo_dp_ros.replay.demo_bags import NAMESPACE, TOPICS, DemoBag
 from stereo_dp_ros.replay.page import write_html
 from stereo_dp_ros.replay.report import BagReport, Report, node_facts, write_json
-from stereo_dp_ros.replay.session import Progress, Session
+from stereo_dp_ros.replay.session import NodeSetup, Progress, Session
 
 __all__ = ["run_demo"]
 
@@ -70,7 +70,7 @@ def run_demo(
             pictured=bag.pictured,
             bad_2_limit_percent=_BAD_2_LIMIT_PERCENT,
         )
-        run = session.play(log_folder, parameters, domain_id, environment, progress)
+        run = session.play(NodeSetup(log_folder, parameters, domain_id, environment), progress)
         reports.append(session.score(run, count_pairs(run), progress))
     report = Report(
         title="stereo_dp_ros: what the node made of two bags",

@@ -45,6 +45,7 @@ CLOUD = "sensor_msgs/msg/PointCloud2"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
 _NS_PER_S = 1_000_000_000
+_HEADER_BYTES = 12  # encapsulation and stamp
 FLOAT32_POINT_FIELD, FLOAT64_POINT_FIELD = 7, 8  # of sensor_msgs/PointField
 
 
@@ -84,7 +85,9 @@ def stamp_ns(message: Any) -> int:
 
 
 def raw_stamp_ns(data: bytes | memoryview) -> int:
-    """The stamp of a serialized (CDR) message whose first field is a header."""
+    """The stamp of a serialized (CDR) message whose first field is a header; DataError where it is too short."""
+    if len(data) < _HEADER_BYTES:
+        raise DataError(f"message has {len(data)} bytes, expected at least the {_HEADER_BYTES} up to its stamp")
     order = "<" if data[1] & 1 else ">"  # second byte of the encapsulation: 1 is little endian
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
     return int(seconds) * _NS_PER_S + int(nanoseconds)

@@ -26,7 +26,7 @@ from stereo_dp_ros.replay.runs import OUTPUTS, Run
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.truth_topics import TopicTruth
 
-__all__ = ["Progress", "Session"]
+__all__ = ["NodeSetup", "Progress", "Session"]
 
 _SIDES = ("left", "right")
 _TRIAL_S = 4.0
@@ -39,6 +39,29 @@ class Progress(Protocol):
 
     def __call__(self, stage: str, frames: int = 0, more: int = 0) -> None:
         """`frames` more frames of `stage` are done; `more` are to be done that were not foreseen."""
+
+
+@dataclass(frozen=True)
+class NodeSetup:
+    """How nodes are run for a session.
+
+    Attributes
+    ----------
+    log_folder : for their output
+    parameters : of the node
+    domain_id : ROS domain to keep to
+    environment : variables for the processes that use ROS, such as a DDS profile
+    """
+
+    log_folder: Path
+    parameters: Mapping[str, object]
+    domain_id: int
+    environment: Mapping[str, str]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """`environment`, with ROS' own logs in the log folder."""
+        return {"ROS_LOG_DIR": str(self.log_folder / "ros"), **self.environment}
 
 
 @dataclass(frozen=True)
@@ -64,23 +87,8 @@ class Session:
     bad_2_limit_percent: float | None = None
     stop: Callable[[], bool] = lambda: False
 
-    def play(
-        self,
-        log_folder: Path,
-        parameters: Mapping[str, object],
-        domain_id: int,
-        environment: Mapping[str, str],
-        progress: Progress,
-        *,
-        rate: float = 1.0,
-    ) -> Run:
-        """Play the bag over DDS to a node of its own.
-
-        Parameters
-        ----------
-        parameters : of the node
-        environment : variables for the processes that use ROS, such as a DDS profile
-        rate : 1 is the bag's own speed
+    def play(self, setup: NodeSetup, progress: Progress, *, rate: float = 1.0) -> Run:
+        """Play the bag over DDS to a node of its own; a `rate` of 1 is the bag's own speed.
 
         Raises
         ------
@@ -88,29 +96,22 @@ class Session:
             The node does not work, or a bag cannot be read or written.
         """
         stage = f"playing {self.name}"
-        with self._node(log_folder, parameters, domain_id, environment) as node:
+        with self._node(setup) as node:
             return run_live(
                 self.path,
                 self.topics,
                 self.recorded_path,
                 node,
                 namespace=self.namespace,
-                domain_id=domain_id,
-                environment=_variables(log_folder, environment),
+                domain_id=setup.domain_id,
+                environment=setup.variables,
                 rate=rate,
                 on_progress=lambda _: progress(stage, 1),
                 stop=self.stop,
             )
 
-    def find_highest_rate(
-        self,
-        log_folder: Path,
-        parameters: Mapping[str, object],
-        domain_id: int,
-        environment: Mapping[str, str],
-        progress: Progress,
-    ) -> HighestRate:
-        """Play the bag's first pairs faster and faster, each rate to a node of its own; parameters as `play`."""
+    def find_highest_rate(self, setup: NodeSetup, progress: Progress) -> HighestRate:
+        """Play the bag's first pairs faster and faster, each rate to a node of its own; errors as `play`."""
         with BagReader(self.path) as source:
             first_hz = _rate_hz(source, self.topics.left_image)
         if first_hz is None:
@@ -120,16 +121,16 @@ class Session:
             stage = f"trying {rate_hz:.3g} Hz"
             pairs = min(max(round(_TRIAL_S * rate_hz), _FEWEST_TRIAL_PAIRS), _MOST_TRIAL_PAIRS)
             progress(stage, more=pairs)
-            with self._node(log_folder, parameters, domain_id, environment) as node:
+            with self._node(setup) as node:
                 run = run_live(
                     LoopedPairs.of_bag(self.path, self.topics, rate_hz, pairs),
                     self.topics,
                     None,
                     node,
                     namespace=self.namespace,
-                    domain_id=domain_id,
+                    domain_id=setup.domain_id,
                     outputs={"disparity": OUTPUTS["disparity"]},
-                    environment=_variables(log_folder, environment),
+                    environment=setup.variables,
                     on_progress=lambda played: progress(stage, int(played <= pairs)),  # not the warm-up
                     stop=self.stop,
                 )
@@ -137,11 +138,8 @@ class Session:
 
         return find_highest_rate(run_at, first_hz)
 
-    def _node(
-        self, log_folder: Path, parameters: Mapping[str, object], domain_id: int, environment: Mapping[str, str]
-    ) -> NodeProcess:
+    def _node(self, setup: NodeSetup) -> NodeProcess:
         """A node that takes the bag's topics."""
-        variables = {**os.environ, **_variables(log_folder, environment), "ROS_DOMAIN_ID": str(domain_id)}
         input_parameters = {
             "rectify": str(self.topics.is_raw).lower(),
             "image_transport": "compressed" if self.topics.is_compressed else "raw",
@@ -149,8 +147,9 @@ class Session:
         if self.topics.sync_tolerance_ns is not None:
             seconds = self.topics.sync_tolerance_ns * 1e-9
             input_parameters |= {"approximate_sync": "true", "sync_tolerance_s": repr(seconds)}
-        command = node_command(self.namespace, {**parameters, **input_parameters}, self._remappings())
-        return NodeProcess(command, variables, log_folder / f"{self.name}.log")
+        command = node_command(self.namespace, {**setup.parameters, **input_parameters}, self._remappings())
+        environment = {**os.environ, **setup.variables, "ROS_DOMAIN_ID": str(setup.domain_id)}
+        return NodeProcess(command, environment, setup.log_folder / f"{self.name}.log")
 
     def infer(self, estimator: Estimator, progress: Progress) -> Run:
         """Run an estimator over the bag without ROS; errors as `run_offline`."""
@@ -222,11 +221,6 @@ class Session:
             **{f"{side}/camera_info": topic for side, topic in zip(_SIDES, infos, strict=True)},
         }
         return {name: topic for name, topic in wanted.items() if topic != f"{self.namespace}/{name}"}
-
-
-def _variables(log_folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """For every process that uses ROS."""
-    return {"ROS_LOG_DIR": str(log_folder / "ros"), **environment}
 
 
 def _rate_hz(bag: BagReader, topic: str) -> float | None:

@@ -35,15 +35,20 @@ def outputs(disparity_px: np.ndarray, stamp: int) -> dict[str, Any]:
     }
 
 
+def write_pair(bag: BagWriter, stamp: int) -> None:
+    """camera_info and images of one pair."""
+    infos = [messages.camera_info_message(c, stamp, FRAME) for c in messages.rectified_cameras(CALIBRATION)]
+    bag.write(TOPICS.left_info, infos[0], stamp)
+    bag.write(TOPICS.right_info, infos[1], stamp)
+    for topic in TOPICS.images:
+        bag.write(topic, messages.image_message(IMAGE, "rgb8", stamp, FRAME), stamp)
+
+
 def write_source(path: Path, stamps: list[int], truth_px: np.ndarray | None = TRUTH_PX) -> None:
     """A bag of pairs, with the same ground truth for each."""
     with BagWriter(path) as bag:
         for stamp in stamps:
-            infos = [messages.camera_info_message(c, stamp, FRAME) for c in messages.rectified_cameras(CALIBRATION)]
-            bag.write(TOPICS.left_info, infos[0], stamp)
-            bag.write(TOPICS.right_info, infos[1], stamp)
-            for topic in (TOPICS.left_image, TOPICS.right_image):
-                bag.write(topic, messages.image_message(IMAGE, "rgb8", stamp, FRAME), stamp)
+            write_pair(bag, stamp)
             if truth_px is not None and TOPICS.ground_truth is not None:
                 truth = messages.disparity_message(truth_px, CALIBRATION, stamp, FRAME)
                 bag.write(TOPICS.ground_truth, truth, stamp)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made_up import CALIBRATION, FRAME, IMAGE
+from made_up import FRAME, write_pair
 
 from stereo_dp_ros.replay import messages
 from stereo_dp_ros.replay.bag import BagWriter
-from stereo_dp_ros.replay.demo_bags import TOPICS
 
 SECOND = 1_000_000_000
 STAMPS = [100 * SECOND + i * SECOND // 10 for i in range(4)]
@@ -21,11 +20,7 @@ def write_pairs_with(path: Path, extra: Callable[[BagWriter], object], stamps: l
     """A bag of pairs without ground truth, and what `extra` adds."""
     with BagWriter(path) as bag:
         for stamp in stamps:
-            infos = [messages.camera_info_message(c, stamp, FRAME) for c in messages.rectified_cameras(CALIBRATION)]
-            bag.write(TOPICS.left_info, infos[0], stamp)
-            bag.write(TOPICS.right_info, infos[1], stamp)
-            for topic in (TOPICS.left_image, TOPICS.right_image):
-                bag.write(topic, messages.image_message(IMAGE, "rgb8", stamp, FRAME), stamp)
+            write_pair(bag, stamp)
         extra(bag)
     return path
 

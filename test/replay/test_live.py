@@ -137,6 +137,33 @@ def test_node_that_ends_is_told_with_its_last_line(tmp_path: Path, domain_id: in
         run_live(tmp_path / "source", TOPICS, tmp_path / "recorded", node, namespace=NAMESPACE, domain_id=domain_id)
 
 
+def test_what_was_played_before_the_bag_is_damaged_is_reported(
+    tmp_path: Path,
+    domain_id: int,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")]))
+    write_pairs(tmp_path / "source", _frames(), CALIBRATION, RATE_HZ)
+    with BagReader(tmp_path / "source") as source, BagWriter(tmp_path / "bag") as bag:
+        played = 0
+        for topic, time_ns, data in source.raw(TOPICS.inputs):
+            played += topic == TOPICS.left_image
+            bag.write_raw(topic, source.topics[topic], data[:5] if played == 9 else data, time_ns)
+    out = tmp_path / "out"
+    command = ["replay", str(tmp_path / "bag"), "--mode", "live", "--out", str(out)]
+    assert main([*command, "--model", str(write_toy_model(tmp_path))]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stereo-dp replay: ")]
+    assert len(told) == 1
+    assert told[0].startswith(f"stereo-dp replay: {TOPICS.left_image} at ")
+    assert told[0].endswith(": message has 5 bytes, expected at least the 12 up to its stamp")
+    (report,) = json.loads((out / "report.json").read_text())["bags"]
+    assert report["pairs"]["in"] == 8
+    assert report["pairs"]["out"] > 0
+    assert f"stereo-dp replay: {report['ended_early']}" == told[0]
+
+
 def _write_raw(bag: BagWriter, source: BagReader) -> None:
     """The images as raw ones, whose K differs from P by a shift: rectifying moves the content by its opposite."""
     for topic, time_ns, message in source.messages(TOPICS.inputs):
