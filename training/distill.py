@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from stereo_dp_ros.networks import StereoOutput
 from training.errors import TrainingError
-from training.losses import masked_mean, subsample
+from training.losses import distribution_loss, masked_mean, subsample
 from training.teacher import Teacher, TeacherOutput
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
 
 SATURATED = 1.9
 SPREAD_PX = 1.0
+LEAST_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class DistillConfig:
         "l1" (of the distributions, summed over bins) or "kl" (divergence of the student's from the teacher's).
     ground_truth
         Weight of the smooth L1 of the disparity against ground truth, in px; 0 for the teacher alone.
+    distribution
+        Weight of the cross-entropy against the two bins around ground truth, which `corr` is trained with.
     temperature_start, temperature_end
         Both distributions are softmax(logits / t), t going linearly from one to the other over the run.
     kl_warmup
@@ -57,6 +60,7 @@ class DistillConfig:
     teacher: float = 1.0
     distance: str = "l1"
     ground_truth: float = 0.0
+    distribution: float = 0.0
     temperature_start: float = 0.5
     temperature_end: float = 1.0
     kl_warmup: float = 0.0
@@ -65,9 +69,10 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.teacher < 0 or self.ground_truth < 0 or self.teacher + self.ground_truth == 0:
-            weights = f"teacher is {self.teacher} and ground_truth {self.ground_truth}"
-            problems.append(f"{weights}; expected weights of at least 0, not both 0")
+        weights = {name: getattr(self, name) for name in ("teacher", "ground_truth", "distribution")}
+        if min(weights.values()) < 0 or sum(weights.values()) == 0:
+            found = ", ".join(f"{name} is {weight}" for name, weight in weights.items())
+            problems.append(f"{found}; expected weights of at least 0, not all 0")
         if self.distance not in DISTANCES:
             problems.append(f"distance is {self.distance!r}; expected one of {', '.join(DISTANCES)}")
         if min(self.temperature_start, self.temperature_end) <= 0:
@@ -98,14 +103,20 @@ DISTANCES = {"l1": l1_distance, "kl": kl_distance}
 
 
 def resample_bins(logits: Tensor, bin_px: float, bins: int, to_bin_px: float) -> Tensor:
-    """Logits at the disparities of another division into bins: linear between its own, constant beyond the last.
+    """Logits of another division into bins, (N, K, h, w) to (N, bins, h, w).
 
-    (N, K, h, w) to (N, bins, h, w).
+    To finer bins: linear between the logits, constant beyond the last. To coarser ones: each probability is dealt out
+    to the two bins around it, which keeps the expectation, as logits picked at some of the bins would not.
     """
     last = logits.shape[1] - 1
-    position = (torch.arange(bins, device=logits.device) * (to_bin_px / bin_px)).clamp(max=last)
     if bins == last + 1 and to_bin_px == bin_px:
         return logits
+    if to_bin_px > bin_px:
+        place = (torch.arange(last + 1, device=logits.device) * (bin_px / to_bin_px)).clamp(max=bins - 1)
+        shares = (1.0 - (place[:, None] - torch.arange(bins, device=logits.device)).abs()).clamp(min=0.0)
+        probability = torch.einsum("nkhw,kb->nbhw", torch.softmax(logits, dim=1), shares)
+        return probability.clamp(min=LEAST_PROBABILITY).log()
+    position = (torch.arange(bins, device=logits.device) * (to_bin_px / bin_px)).clamp(max=last)
     low = position.floor().long()
     fraction = (position - low).reshape(1, -1, 1, 1)
     high = (low + 1).clamp(max=last)
@@ -155,7 +166,7 @@ class Distillation:
         return start + (end - start) * progress
 
     def __call__(self, output: StereoOutput, batch: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
-        """Terms: `teacher`, `saturated` and `ground_truth` as far as their weights are above 0, and `total`."""
+        """Terms, as far as their weights are above 0, with `saturated` beside `teacher`; and `total`."""
         disparity = batch["disparity"]
         in_range = batch["valid"] & (disparity >= 0) & (disparity <= self.bin_px * (self.bins - 1))
         terms: dict[str, Tensor] = {}
@@ -167,6 +178,11 @@ class Distillation:
             error = functional.smooth_l1_loss(output.disparity, disparity, reduction="none")
             terms["ground_truth"] = masked_mean(error, in_range)
             total = total + self.config.ground_truth * terms["ground_truth"]
+        if self.config.distribution > 0:
+            factor = in_range.shape[-1] // output.logits.shape[-1]
+            entropy = distribution_loss(output.logits.float(), subsample(disparity, factor) / self.bin_px)
+            terms["distribution"] = masked_mean(entropy, subsample(in_range, factor))
+            total = total + self.config.distribution * terms["distribution"]
         return {**terms, "total": total}
 
     def _teacher_terms(
@@ -177,7 +193,7 @@ class Distillation:
         factor = in_range.shape[-1] // output.logits.shape[-1]
         target, mask = teacher_logits(answer, self.bins, self.bin_px, factor, self.config.min_confidence)
         if self.config.pixels == "labelled":
-            mask = mask & subsample(in_range, factor)
+            mask = mask & subsample(in_range & (batch["disparity"] <= answer.max_disparity_px), factor)
         temperature = self.temperature(progress)
         name = "kl" if progress < self.config.kl_warmup else self.config.distance
         distance = DISTANCES[name](output.logits, target, temperature)

@@ -24,7 +24,7 @@ import yaml
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.errors import StereoDpError
-from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
+from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, load_network, save_weights
 from training.checkpoint import differences
 from training.config import DataConfig, LossConfig, parse_config
 from training.distill import DistillConfig
@@ -34,6 +34,7 @@ from training.export import export_model
 from training.prune import PORTS, PruneConfig, prune_step
 from training.report import report, teacher_verdict
 from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_sources
+from training.teacher import model_network
 from training.train import StopRequest
 
 __all__ = ["Pipeline", "PipelineConfig", "load_pipeline_config", "main"]
@@ -51,8 +52,10 @@ class PipelineConfig:
         Description of the network that is distilled, then pruned.
     data
         Sources of samples by name.
-    distil, finetune
-        Runs of the distillation, and of the fine-tuning after each pruning step.
+    distil, finetune, finish
+        Runs of the distillation, of the fine-tuning after each pruning step, and after the last step in addition.
+    init
+        Model, shipped or a user's, whose weights the student begins with; `distil` may be empty then.
     baseline
         Also train the student on ground truth alone with the same runs: what the teacher must beat.
     scratch
@@ -66,6 +69,8 @@ class PipelineConfig:
     distil: list[RunConfig]
     finetune: list[RunConfig]
     validation: ValidationConfig
+    finish: list[RunConfig] = field(default_factory=list)
+    init: str = ""
     loss: DistillConfig = field(default_factory=DistillConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     baseline: bool = True
@@ -78,10 +83,23 @@ class PipelineConfig:
         kind = self.student.get("type")
         if kind not in PORTS:
             raise TrainingError(f"student.type is {kind!r}; expected one that can be pruned: {', '.join(PORTS)}")
+        if not self.distil and not self.init:
+            raise TrainingError("distil is empty; expected runs, or init: a model to begin with")
+        if not self.distil and self.baseline:
+            raise TrainingError("baseline is true and distil is empty; expected runs to train the baseline with")
 
     def runs(self) -> dict[str, list[RunConfig]]:
         """The lists of runs by their place in the config."""
-        return {"teacher.runs": self.teacher.runs, "distil": self.distil, "finetune": self.finetune}
+        return {
+            "teacher.runs": self.teacher.runs,
+            "distil": self.distil,
+            "finetune": self.finetune,
+            "finish": self.finish,
+        }
+
+    def after_step(self, step: int) -> list[RunConfig]:
+        """Runs after a pruning step."""
+        return [*self.finetune, *(self.finish if step == self.prune.steps else [])]
 
 
 def load_pipeline_config(path: Path) -> PipelineConfig:
@@ -111,6 +129,7 @@ def rehearsal(config: PipelineConfig, steps: int) -> PipelineConfig:
         teacher=dataclasses.replace(config.teacher, runs=short(config.teacher.runs)),
         distil=short(config.distil),
         finetune=short(config.finetune),
+        finish=short(config.finish),
         validation=dataclasses.replace(config.validation, scenes=2),
     )
 
@@ -196,14 +215,16 @@ class Pipeline:
         return self._fit("ground_truth", self.config.student, self.config.distil, loss)
 
     def _distil(self) -> dict[str, Any] | None:
-        return self._fit("distilled", self.config.student, self.config.distil, self.config.loss)
+        if not self.config.distil:
+            return {"network": self.config.init, "samples": 0, **self._figures(model_network(self.config.init))}
+        initial = model_network(self.config.init).state_dict() if self.config.init else None
+        return self._fit("distilled", self.config.student, self.config.distil, self.config.loss, initial=initial)
 
     def _prune(self, step: int) -> dict[str, Any] | None:
         name = f"pruned_{step}"
         cut = self.out / name / "cut"
         if not cut.with_suffix(".json").exists():
-            before = self._checkpoint("distilled" if step == 1 else f"pruned_{step - 1}")
-            network = network_from_checkpoint(before)[0]
+            network = self._before(step)
             prune_step(network, step, self.config.prune)
             cut.parent.mkdir(parents=True, exist_ok=True)
             save_weights(network, cut.with_suffix(".safetensors"))
@@ -214,15 +235,20 @@ class Pipeline:
         return self._fit(
             name,
             description,
-            self.config.finetune,
+            self.config.after_step(step),
             self.config.loss,
             initial=network.state_dict(),
             first_scene=seen,
         )
 
+    def _before(self, step: int) -> StereoNetwork:
+        if step == 1 and not self.config.distil:
+            return model_network(self.config.init)
+        return network_from_checkpoint(self._checkpoint("distilled" if step == 1 else f"pruned_{step - 1}"))[0]
+
     def _scratch(self) -> dict[str, Any] | None:
         description = describe_network(network_from_checkpoint(self._checkpoint(self._last()))[0])
-        runs = [*self.config.distil, *(self.config.finetune * self.config.prune.steps)]
+        runs = [*self.config.distil, *(self.config.finetune * self.config.prune.steps), *self.config.finish]
         return self._fit("scratch", description, runs, self.config.loss)
 
     def _export(self) -> dict[str, Any] | None:
@@ -263,8 +289,11 @@ class Pipeline:
             "seconds": round(state["seconds"], 1),
             "device": state["device"],
             "commit": state["commit"],
-            **(self.workshop.measure(network) if self.fabric.is_global_zero else {}),
+            **self._figures(network),
         }
+
+    def _figures(self, network: StereoNetwork) -> dict[str, Any]:
+        return self.workshop.measure(network) if self.fabric.is_global_zero else {}
 
     def _last(self) -> str:
         return f"pruned_{self.config.prune.steps}" if self.config.prune.steps else "distilled"

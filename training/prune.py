@@ -9,6 +9,7 @@ can be made in another process.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
@@ -38,17 +39,20 @@ class PruneConfig:
         Share of the original channels that each of them takes.
     round_to
         Channels that stay are rounded to a multiple of this, for the sake of vector units.
+    least
+        No layer is cut below so many channels: fewer than a vector unit holds save no time.
     """
 
     steps: int = 5
     fraction: float = 0.1
     round_to: int = 1
+    least: int = 1
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or not 0 < self.fraction * max(1, self.steps) < 1 or self.round_to < 1:
+        if self.steps < 0 or not 0 < self.fraction * max(1, self.steps) < 1 or min(self.round_to, self.least) < 1:
             raise TrainingError(
-                f"prune: {self.steps} steps of {self.fraction} rounded to {self.round_to}; expected less than all"
-                " channels and a multiple of at least 1"
+                f"prune: {self.steps} steps of {self.fraction} rounded to {self.round_to}, least {self.least}; expected"
+                " less than all channels, a multiple of at least 1 and a least of at least 1"
             )
 
 
@@ -61,14 +65,14 @@ class Ports:
     fixed
         Each output channel stands for a disparity, a sub-voxel or a neighbour: none goes.
     correlated
-        The outputs meet nothing but each other in inner products: they go without touching another layer, the same
-        number from each of so many groups (a number, or the config field that has it).
+        Layers whose outputs are added up and then meet nothing but each other in inner products: they go without
+        touching another layer, the same number from each of so many groups (a number, or the config field that has it).
     cut
         Modules whose first input is a volume of disparities, not of channels: the graph is not traced beyond it.
     """
 
     fixed: tuple[str, ...]
-    correlated: tuple[tuple[str, int | str], ...] = ()
+    correlated: tuple[tuple[tuple[str, ...], int | str], ...] = ()
     cut: tuple[str, ...] = ()
 
 
@@ -84,8 +88,8 @@ PORTS = {
         )
     ),
     "corr": Ports(
-        fixed=("mask.1", "aggregation.leave"),
-        correlated=(("match4", 1), ("match8", "coarse_groups")),
+        fixed=("mask.1", "mask2.3", "aggregation.leave"),
+        correlated=((("match4", "match2"), 1), (("match8",), "coarse_groups")),
         cut=("aggregation",),
     ),
 }
@@ -117,15 +121,16 @@ def prune_step(network: nn.Module, step: int, config: PruneConfig) -> dict[str, 
     names = {module: name for name, module in network.named_modules()}
     graph = _graph(network, ports)
     for root in _roots(network, graph, ports):
-        goal = _rounded(keep * original[names[root]][1], config.round_to)
+        goal = max(config.least, _rounded(keep * original[names[root]][1], config.round_to))
         if goal < root.out_channels:
             order = channel_importance(_group(graph, root)).argsort()
             doomed = order[: root.out_channels - goal].tolist()
             graph.get_pruning_group(root, tp.prune_conv_out_channels, doomed).prune()
-    for name, groups in ports.correlated:
+    for together, groups in ports.correlated:
         count = int(description["config"][groups]) if isinstance(groups, str) else groups
         multiple = math.lcm(count, config.round_to)
-        _prune_correlated(network.get_submodule(name), count, _rounded(keep * original[name][1], multiple))
+        layers = [network.get_submodule(name) for name in together]
+        _prune_correlated(layers, count, max(config.least, _rounded(keep * original[together[0]][1], multiple)))
     for parameter in network.parameters():
         parameter.grad = None
     return channel_table(network)
@@ -151,7 +156,7 @@ def channel_importance(group: Any) -> Tensor:
 
 def _roots(network: nn.Module, graph: tp.DependencyGraph, ports: Ports) -> list[nn.Module]:
     """One layer of each group without ports; not a depthwise one, so that a concatenation's parts stay apart."""
-    kept = (*ports.fixed, *(name for name, _ in ports.correlated))
+    kept = (*ports.fixed, *_correlated(ports))
     fixed = {m for name, m in network.named_modules() if any(fnmatch(name, pattern) for pattern in kept)}
     done = set(fixed)
     roots = []
@@ -177,7 +182,7 @@ def _graph(network: nn.Module, ports: Ports) -> tp.DependencyGraph:
     ends: list[Tensor] = []
     hooks = [
         network.get_submodule(name).register_forward_hook(lambda _module, _inputs, output: ends.append(output))
-        for name, _ in ports.correlated
+        for name in _correlated(ports)
     ]
     hooks += [
         network.get_submodule(name).register_forward_pre_hook(lambda _module, inputs: (inputs[0].detach(), *inputs[1:]))
@@ -204,17 +209,21 @@ def _loose_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [] if isinstance(module, known) else list(module.parameters(recurse=False))
 
 
+def _correlated(ports: Ports) -> list[str]:
+    return [name for together, _ in ports.correlated for name in together]
+
+
 @torch.no_grad()
-def _prune_correlated(layer: nn.Conv2d, groups: int, goal: int) -> None:
-    if goal >= layer.out_channels:
+def _prune_correlated(layers: Sequence[nn.Module], groups: int, goal: int) -> None:
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    if goal >= convolutions[0].out_channels:
         return
-    norms = layer.weight.flatten(1).norm(dim=1).reshape(groups, -1)
+    norms = torch.stack([layer.weight.flatten(1).norm(dim=1) for layer in convolutions]).sum(dim=0).reshape(groups, -1)
     kept = norms.argsort(dim=1, descending=True)[:, : goal // groups].sort(dim=1).values
     rows = (kept + torch.arange(groups, device=kept.device)[:, None] * norms.shape[1]).flatten()
-    layer.weight = nn.Parameter(layer.weight[rows].clone())
-    if layer.bias is not None:
-        layer.bias = nn.Parameter(layer.bias[rows].clone())
-    layer.out_channels = len(rows)
+    for layer in convolutions:
+        layer.weight = nn.Parameter(layer.weight[rows].clone())
+        layer.out_channels = len(rows)
 
 
 def _rounded(channels: float, multiple: int) -> int:

@@ -6,25 +6,29 @@ import copy
 import hashlib
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from stereo_dp_ros.backends import create_backend
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
+from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network
 from training.config import DataConfig, LossConfig, OptimConfig, TrainConfig
 from training.distill import Distillation, DistillConfig
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
-from training.export import count_macs
+from training.export import count_macs, export_onnx
 from training.kept_scenes import KeptScenes
 from training.loader import SceneSource
 from training.sources import LaterScenes, build_scenes, held_out_pairs, scene_config
@@ -92,6 +96,8 @@ class ValidationConfig:
         Folder of real pairs; empty for none.
     width_px, height_px
         Size at which latency is measured, multiples of 32.
+    runtime
+        One of the package's backends in which latency is measured, as deployed; empty for torch, as trained.
     """
 
     data: str
@@ -99,6 +105,7 @@ class ValidationConfig:
     pairs: str = ""
     width_px: int = 640
     height_px: int = 480
+    runtime: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,18 +194,25 @@ class Workshop:
         return {
             "parameters": sum(p.numel() for p in network.parameters()),
             "macs_640x480": count_macs(copy.deepcopy(network).to("meta")),
-            "latency_ms": round(latency_ms(network, self.validation.width_px, self.validation.height_px), 2),
-            "latency_size": f"{self.validation.width_px}x{self.validation.height_px}, torch eager f32",
+            **self._latency(network),
             "metrics": _figures(evaluate_pairs(network, self._pairs())),
         }
 
     def measure_teacher(self, teacher: Teacher) -> dict[str, Any]:
-        """What `measure` says of a network; of a model in a runtime, its metrics alone."""
+        """Metrics by set under `metrics`; nothing of a teacher of one's own, which is only ever asked for logits."""
         if isinstance(teacher, NetworkTeacher):
-            return self.measure(teacher.network)
+            return {"metrics": _figures(evaluate_pairs(teacher.network, self._pairs()))}
         if isinstance(teacher, EstimatorTeacher):
             return {"metrics": _figures(list(score_pairs(teacher.estimator.infer, self._pairs())))}
         return {}
+
+    def _latency(self, network: StereoNetwork) -> dict[str, Any]:
+        width, height = self.validation.width_px, self.validation.height_px
+        if self.validation.runtime:
+            milliseconds, runtime = runtime_latency_ms(network, self.validation.runtime, width, height)
+        else:
+            milliseconds, runtime = latency_ms(network, width, height), "torch eager f32"
+        return {"latency_ms": round(milliseconds, 2), "latency_size": f"{width}x{height}, {runtime}"}
 
     def _pairs(self) -> list[PairFolder]:
         pairs = held_out_pairs(self.data[self.validation.data], self.validation.scenes)
@@ -253,13 +267,29 @@ def require_sources(data: Mapping[str, DataConfig], named: Mapping[str, str]) ->
         raise TrainingError("; ".join(problems))
 
 
-def latency_ms(network: StereoNetwork, width_px: int, height_px: int, repeats: int = 7) -> float:
+def latency_ms(network: StereoNetwork, width_px: int, height_px: int) -> float:
     """Median time of a forward pass in evaluation mode on the network's device, after one to warm up."""
     image = torch.zeros(1, 3, height_px, width_px, device=next(network.parameters()).device)
-    times = []
     with torch.inference_mode():
-        for _ in range(repeats + 1):
-            started = time.perf_counter()
-            float(network.eval()(image, image).disparity.sum())  # reading a value waits for a GPU
-            times.append(time.perf_counter() - started)
+        return _median_ms(lambda: float(network.eval()(image, image).disparity.sum()))  # a value waits for a GPU
+
+
+def runtime_latency_ms(network: StereoNetwork, runtime: str, width_px: int, height_px: int) -> tuple[float, str]:
+    """Median time in one of the package's runtimes of a uint8 pair to disparity, and the runtime with its precision."""
+    image = np.zeros((height_px, width_px, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "candidate.onnx"
+        export_onnx(network, path)
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+        manifest = Manifest("candidate", network.size_multiple, network.max_disparity_px, files)
+        backend = create_backend(runtime, Model(manifest, path.parent))
+        return _median_ms(lambda: backend.infer(image, image)), f"{backend.name} {backend.precision}"
+
+
+def _median_ms(run: Callable[[], object], repeats: int = 7) -> float:
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
     return 1e3 * statistics.median(times[1:])

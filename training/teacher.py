@@ -7,6 +7,7 @@ file with a manifest (see `open_teacher`).
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class TeacherOutput:
         if (self.logits is None) == (self.disparity is None or self.confidence is None):
             raise TrainingError("a teacher gave neither or both; expected logits, or disparity and confidence")
 
+    @property
+    def max_disparity_px(self) -> float:
+        """Disparity of the last bin; without logits, none is too large."""
+        return math.inf if self.logits is None else self.bin_px * (self.logits.shape[1] - 1)
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that there are, by name."""
         names = ("logits", "disparity", "confidence")
@@ -90,7 +96,19 @@ class NetworkTeacher:
 
     @torch.no_grad()
     def __call__(self, left: Tensor, right: Tensor, samples: Sequence[int]) -> TeacherOutput:
-        """Logits; with bfloat16 where the processor is made for it, since a teacher's rounding is not learnt."""
+        """Logits, computed in bfloat16: its rounding is far below a teacher's own errors.
+
+        Raises
+        ------
+        TrainingError
+            If the network enlarges the images and their width times its scale is no multiple of `size_multiple`.
+        """
+        wide = left.shape[-1] * getattr(self.network, "scale", 1.0)
+        if wide % self.network.size_multiple:
+            raise TrainingError(
+                f"teacher: images {left.shape[-1]} px wide are enlarged to {wide:g} px; expected a multiple of"
+                f" {self.network.size_multiple}"
+            )
         with torch.autocast(left.device.type, torch.bfloat16):
             logits = self.network(left, right).logits.float()
         return TeacherOutput(logits=logits, bin_px=self.bin_px)
@@ -191,14 +209,9 @@ class ScaledNetwork(StereoNetwork):
         self.size_multiple = network.size_multiple
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """See `StereoOutput`; H and W multiples of `size_multiple`, W times `scale` as well."""
+        """See `StereoOutput`; the enlarged size is rounded to multiples of `size_multiple`."""
         height, width = left.shape[-2:]
-        wide = round(self.scale * width)
-        if wide % self.size_multiple or abs(wide - self.scale * width) > 1e-6:
-            raise TrainingError(
-                f"images {width} px wide, {self.scale:g} times enlarged; expected a multiple of {self.size_multiple} px"
-            )
-        high = max(1, round(self.scale * height / self.size_multiple)) * self.size_multiple
+        high, wide = (max(1, round(self.scale * x / self.size_multiple)) * self.size_multiple for x in (height, width))
         output = self.network(*(functional.interpolate(x, size=(high, wide), mode="bilinear") for x in (left, right)))
         scale, ratio = output.logits.shape[-1] / wide, width / wide
 

@@ -53,7 +53,9 @@ def kept_outputs(network: nn.Module) -> dict[str, str]:
 
 
 def test_five_steps_leave_four_tenths_of_dtpnet() -> None:
-    network = pruned("dtpnet", {}, PruneConfig())
+    torch.manual_seed(0)
+    network = build_network({"type": "dtpnet", "config": {}})
+    prune_step(network, 5, PruneConfig())  # each step cuts to a share of the original: the last one leaves the same
     assert parameters(network) == 252_944
     assert parameters(network) / 643_504 == pytest.approx(0.4, abs=0.01)
     # Every layer but the ports of the disparities shrank to half.
@@ -68,8 +70,8 @@ def test_five_steps_leave_four_tenths_of_dtpnet() -> None:
 def test_each_step_takes_a_tenth_of_the_original_channels() -> None:
     torch.manual_seed(0)
     network = build_network({"type": "dtpnet", "config": SMALL})
-    widths = [prune_step(network, step, PruneConfig())["features.stages.1.0.first.3.0"][1] for step in range(1, 6)]
-    assert widths == [58, 51, 45, 38, 32]  # of 64
+    widths = [prune_step(network, step, PruneConfig())["features.stages.1.0.first.3.0"][1] for step in (1, 2, 5)]
+    assert widths == [58, 51, 32]  # of 64
 
 
 def test_a_step_made_in_another_process_is_the_same() -> None:
@@ -104,9 +106,9 @@ def test_corr_shrinks_everywhere_but_at_its_ports_in_multiples_of_eight() -> Non
     table, original = channel_table(network), original_channels(network)
     modules = dict(network.named_modules())
     same = {n for n in table if not isinstance(modules[n], BATCH_NORMS) and table[n][1] == original[n][1]}
-    assert same == {"aggregation.leave", "mask.1"}
+    assert same == {"aggregation.leave", "mask.1", "mask2.3"}
     assert [n for n in table if n not in same and table[n][1] % 8] == []
-    assert [table[n][1] for n in ("match4", "match8", "features.down8.0.0")] == [8, 8, 16]
+    assert [table[n][1] for n in ("match4", "match2", "match8", "features.down8.0.0")] == [8, 8, 8, 16]
     assert table["aggregation.enter.0"][0] == original["aggregation.enter.0"][0] == 8 + 4  # the volumes' channels
     assert network(*images()).disparity.shape == (1, 1, 64, 128)
 
@@ -139,6 +141,30 @@ def test_channels_that_say_nothing_go_first_and_the_answer_stays() -> None:
     assert after.shape == (1, 8, 8, 8)
     for channel in after[0]:
         assert any(torch.allclose(channel, other, atol=1e-6) for other in before[0])
+
+
+def test_no_layer_goes_below_the_least() -> None:
+    config = {**SMALL_CORR, "stem_channels": 16, "feature_channels": [32, 32, 32]}
+    network = pruned("corr", config, PruneConfig(steps=1, fraction=0.5, round_to=8, least=16))
+    table = channel_table(network)
+    assert [table[n][1] for n in ("features.stem.0.0", "aggregation.enter.0", "match4")] == [16, 16, 16]
+    assert [table[n][1] for n in ("features.down4.0.0", "features.down16.0.0", "mask.0.0")] == [16, 16, 16]
+    assert network(*images()).disparity.shape == (1, 1, 64, 128)
+
+
+def test_channels_that_are_added_before_a_product_go_together() -> None:
+    torch.manual_seed(0)
+    network: Any = build_network({"type": "corr", "config": SMALL_CORR})
+    with torch.no_grad():
+        for layer, loud in ((network.match4, range(4)), (network.match2, range(12, 16))):
+            layer.weight.fill_(0.1)
+            for channel in loud:
+                layer.weight[channel] = channel + 100.0
+    prune_step(network, 1, PruneConfig(steps=1, fraction=0.5))
+    kept = [*range(4), *range(12, 16)]
+    for layer, loud in ((network.match4, range(4)), (network.match2, range(12, 16))):
+        expected = [c + 100.0 if c in loud else pytest.approx(0.1) for c in kept]
+        assert layer.weight[:, 0, 0, 0].tolist() == expected
 
 
 def test_the_least_important_correlated_channels_go_evenly_from_each_group() -> None:
