@@ -15,7 +15,6 @@ from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.compare import Comparison, MethodComparison, ReportComparison, is_report
 from stereo_dp_ros.replay.ground_truth import GroundTruth
 from stereo_dp_ros.replay.lidar import LidarTruth
-from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.source_images import SourceImages
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from stereo_dp_ros.replay.truth_folder import FolderTruth
@@ -92,7 +91,7 @@ def _comparison(arguments: argparse.Namespace, path: Path, topics: StereoTopics)
     is_file = Path(what).suffix == ".json" and Path(what).is_file()
     if is_file and is_report(Path(what)):
         with BagReader(path) as bag:
-            stamps = [stamp_ns(message) for _, _, message in bag.messages([topics.left_image])]
+            stamps = bag.stamps_ns(topics.left_image)
         return ReportComparison(Path(what), stamps)
     if is_file or what in list_models():
         model, backend, precision = what, arguments.backend, arguments.precision

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.rosbag2 import Reader as Reader2
 
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.messages import as_ros2, ros1_typestore, typestore
+from stereo_dp_ros.replay.messages import as_ros2, raw_stamp_ns, ros1_typestore, typestore
 
 __all__ = ["BagReader", "BagWriter"]
 
@@ -156,6 +156,11 @@ class BagReader:
                 kind = connection.msgtype
                 message = _ros1_message(data, kind) if is_ros1 else store.deserialize_cdr(data, kind)
             yield connection.topic, time_ns, message
+
+    def stamps_ns(self, topic: str) -> list[int]:
+        """The headers' stamps of a topic, in order of time; errors as `raw`."""
+        with self._readable():
+            return [raw_stamp_ns(data) for _, _, data in self.raw([topic])]
 
     def require(self, wanted: Mapping[str, str]) -> None:
         """Raise DataError unless every topic → type in `wanted` is in the bag; lists what there is."""

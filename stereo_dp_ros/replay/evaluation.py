@@ -24,7 +24,7 @@ from stereo_dp_ros.replay.decoding import (
 from stereo_dp_ros.replay.gallery import Gallery
 from stereo_dp_ros.replay.ground_truth import GroundTruth
 from stereo_dp_ros.replay.measures import Frame, Observer
-from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
+from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.runs import OUTPUTS
 from stereo_dp_ros.replay.source_images import SourceImages
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
@@ -108,7 +108,7 @@ def evaluate(
     """
     names = {f"{namespace}/{name}": msgtype for name, msgtype in OUTPUTS.items()}
     recorded.require(names)
-    stamps = [raw_stamp_ns(data) for _, _, data in recorded.raw([f"{namespace}/disparity"])]
+    stamps = recorded.stamps_ns(f"{namespace}/disparity")
     if not stamps:
         raise DataError(f"{recorded.path}: holds no disparity, expected one for each pair that was not dropped")
     images = SourceImages(source, topics)

@@ -11,7 +11,7 @@ import numpy as np
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.stamp_pairing import StampPairing
 from stereo_dp_ros.replay.bag import BagReader
-from stereo_dp_ros.replay.messages import raw_stamp_ns, stamp_ns
+from stereo_dp_ros.replay.messages import stamp_ns
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
 __all__ = ["StereoPair", "no_pairs", "stereo_pairs"]
@@ -53,10 +53,7 @@ def stereo_pairs(source: BagReader, topics: StereoTopics) -> Iterator[StereoPair
 
 def no_pairs(source: BagReader, topics: StereoTopics) -> DataError:
     """What to raise where no two images pair: tells how far apart the nearest are."""
-    stamps: dict[str, list[int]] = {topic: [] for topic in topics.images}
-    for topic, _, data in source.raw(topics.images):
-        stamps[topic].append(raw_stamp_ns(data))
-    left, right = (np.unique(stamps[topic]) for topic in topics.images)
+    left, right = (np.unique(source.stamps_ns(topic)) for topic in topics.images)
     place = np.clip(np.searchsorted(right, left), 1, max(1, len(right) - 1))
     apart_ns = min(int(np.abs(right[np.minimum(p, len(right) - 1)] - left).min()) for p in (place - 1, place))
     limit_ns = topics.sync_tolerance_ns

@@ -13,7 +13,6 @@ from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.images import read_disparity
 from stereo_dp_ros.replay.bag import BagReader
 from stereo_dp_ros.replay.ground_truth import SAME_STAMP_NS, match_stamps, require_image_size
-from stereo_dp_ros.replay.messages import stamp_ns
 
 __all__ = ["FolderTruth"]
 
@@ -45,7 +44,7 @@ class FolderTruth:
         if not files:
             raise DataError(f"{folder}: holds no {', '.join(_SUFFIXES)} file, expected ground truth named by stamp")
         with BagReader(path) as bag:
-            images = [stamp_ns(message) for _, _, message in bag.messages([left_topic])]
+            images = bag.stamps_ns(left_topic)
         self._files, self._matches = _match(folder, files, images, tolerance_ns)
         self.first_image_ns = min(self._matches)
         self.description = f"disparity files in {folder}"

@@ -83,6 +83,8 @@ def test_ground_truth_is_the_messages_adjusted_disparity(tmp_path: Path) -> None
 
 def test_stamp_is_read_without_deserializing() -> None:
     message = messages.image_message(PIXELS, "rgb8", STAMP_NS, "optical")
+    with pytest.raises(DataError, match="^message has 3 bytes, expected at least the 12 up to its stamp$"):
+        messages.raw_stamp_ns(b"\0\1\0")
     for little_endian in (True, False):
         data = messages.typestore().serialize_cdr(message, messages.IMAGE, little_endian=little_endian)
         assert messages.raw_stamp_ns(data) == STAMP_NS
@@ -242,6 +244,15 @@ def test_ros1_bag_reads_as_ros2(tmp_path: Path) -> None:
     assert messages.raw_stamp_ns(raw[TOPICS.right_image]) == STAMP_NS
     again = messages.typestore().deserialize_cdr(raw[TOPICS.left_info], messages.CAMERA_INFO)
     assert again.p.tolist() == read[TOPICS.left_info].p.tolist()
+
+
+def test_folder_of_ros1_bags_reads_as_one(tmp_path: Path) -> None:
+    (tmp_path / "split").mkdir()
+    for part in (0, 1):
+        _write_ros1(tmp_path / "split" / f"old_{part}.bag")
+    with BagReader(tmp_path / "split") as bag:
+        assert bag.counts == dict.fromkeys(TOPICS.inputs, 2)
+        assert bag.stamps_ns(TOPICS.left_image) == [STAMP_NS] * 2
 
 
 @pytest.mark.parametrize("plugin", list(StoragePlugin))
