@@ -21,6 +21,7 @@ from training.ema import WeightAverage
 from training.errors import TrainingError
 from training.loader import Batches, CroppedScenes, SceneSource, build_loader
 from training.losses import Objective, Supervised
+from training.pictures import sample_picture
 from training.record import run_record
 from training.rendering import PackedScenes, packed_source, rendered
 from training.reuse import ReusedScenes
@@ -29,6 +30,7 @@ from training.sync_norm import synchronize_norms
 __all__ = ["Trainer", "learning_rate"]
 
 LOG_EVERY_STEPS = 25
+PICTURE_EVERY_STEPS = 500
 REUSE_BATCHES = 40
 """Batches of a worker between two uses of a scene (`DataConfig.reuse`)."""
 
@@ -120,7 +122,11 @@ class Trainer:
             for batch in self._batches():
                 terms = self.step(batch)
                 progress.update(self.config.optim.batch_size)
-                if (self.sample // self.config.optim.batch_size) % LOG_EVERY_STEPS == 0:
+                number = self.sample // self.config.optim.batch_size
+                if number % PICTURE_EVERY_STEPS == 0 and self.fabric.is_global_zero:
+                    picture = sample_picture(self.average.network, batch)
+                    writer.add_image("left, truth, prediction, error", picture, self.sample, dataformats="HWC")
+                if number % LOG_EVERY_STEPS == 0:
                     self._log(writer, terms)
                     progress.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in terms.items()), refresh=False)
                 if self._any(should_stop()):
