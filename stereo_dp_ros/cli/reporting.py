@@ -103,7 +103,7 @@ def print_report(report: Report, folder: Path) -> int:
         dropped = sum(count.dropped.values())
         print(f"{bag.name:{width}}{count.played:7}{count.published:7}{dropped:9}{count.unmatched:11}{cells}  {passed}")
         found = bag.results.get("highest_rate")
-        if found is not None:
+        if found is not None and found["trials"]:
             print(f"  highest rate with less than {found['drop_limit_percent']:g} % drops:{_rate(found)}")
     print(f"\nreport: {folder / 'report.html'} and report.json")
     for line in report.failed_checks:

@@ -39,7 +39,7 @@ def plots_section(bag: BagReport) -> str:
 
 def trials_section(found: Mapping[str, Any] | None) -> str:
     """A card of the rates that were tried; empty where none was."""
-    if not found:
+    if not found or not found["trials"]:
         return ""
     body = [
         (
