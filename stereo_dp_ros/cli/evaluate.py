@@ -47,9 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     method, header = _method(arguments)
     scores = []
     sheet = PairSheet(header["model"]) if arguments.sheet else None
+    show = None if sheet is None else sheet.add
     progress = tqdm(total=len(pairs), unit="pair", disable=not sys.stderr.isatty(), leave=False)
     with progress:
-        for score in score_pairs(method, pairs, fill=arguments.method != "model", show=sheet and sheet.add):
+        for score in score_pairs(method, pairs, fill=arguments.method != "model", show=show):
             scores.append(score)
             progress.update()
     report = {**header, "scenes": [score.row() for score in scores], "sets": set_rows(scores)}
