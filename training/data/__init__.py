@@ -3,7 +3,8 @@
 A procedural sample goes through four stages, each in files of its own:
 
 1. A seed becomes a `scene.Scene`, pure data: layers of surface (`surface`), outline (`shapes`) and look, put
-   together by `composer` from `objects` (sheets), `solids` (things built in space) and `photo_warp`.
+   together by `composer` from `objects` (sheets), `solids` (things built in space), `photo_warp`, `hard_cases` (what
+   networks fail on in real pairs) and `lighting`.
 2. `paint` bakes each layer, with `textures`, into an RGBA raster fixed to left-view coordinates.
 3. `rasterizer` renders both views, disparity and occlusion from those; `torch_rasterizer` does so in batches.
 4. `nuisances` is what the two cameras do to the pictures; `torch_nuisances` does so on a device.

@@ -10,9 +10,10 @@ import numpy as np
 from training.data import shapes
 from training.data.draft import Camera, Draft, log_uniform
 from training.data.hard_cases import HARD_CASES
+from training.data.lighting import add_reflections, cast_shadows
 from training.data.objects import add_clutter, add_object, relief
 from training.data.photo_warp import photo_layers
-from training.data.scene import Layer, Paint, Reflection, Scene, Shadow, Shape
+from training.data.scene import Paint, Scene
 from training.data.solids import add_face, add_solid
 from training.data.surface import Surface
 from training.data.textures import TextureLibrary
@@ -23,9 +24,10 @@ FAMILIES = {"photo": 0.28, "room": 0.40, "street": 0.14, "flying": 0.18}
 """Scene families and how often each is drawn."""
 
 FEATURES = ("plain", "light", "bent", "thin", "shadows", "reflections", "sharp", *HARD_CASES)
-"""What can be left out of scenes: surfaces without texture, diffuse shading, bent sheets, lines 1 to 5 px thin, ...
+"""What can be left out of scenes.
 
-"sharp" keeps photographs from being enlarged.
+Surfaces without texture, diffuse shading, bent sheets, lines 1 to 5 px thin, shadows, reflections; "sharp" keeps
+photographs from being enlarged; the rest is `hard_cases`'.
 """
 
 
@@ -56,9 +58,9 @@ def compose(
         if feature not in without:
             change(draft.aside(feature))
     if "shadows" not in without:
-        _cast_shadows(draft)
+        cast_shadows(draft)
     if "reflections" not in without:
-        _mirror(draft)
+        add_reflections(draft)
     vertical = float(rng.random() < 0.5)
     scene = Scene(
         width,
@@ -269,53 +271,3 @@ def _stand(draft: Draft, floor: Surface, count: int) -> None:
         tall = log_uniform(rng, 0.08, 0.7) * draft.height * (0.4 + disparity / draft.high)
         wide = tall * np.exp(rng.normal(-0.2, 0.6))
         add_object(draft, (x, y - tall / 2), (float(wide), float(tall)), disparity)
-
-
-# --- light
-
-
-def _cast_shadows(draft: Draft) -> None:
-    """Soft shadows of things on the large surfaces behind them, fixed to those surfaces."""
-    rng = draft.rng
-    if rng.random() < 0.4:
-        return
-    area = draft.width * draft.height
-    large = [
-        n
-        for n, item in enumerate(draft.layers)
-        if _area(item) > 0.3 * area and not item.shape.groups and item.shape.bitmap is None
-    ]
-    depth, blur = float(rng.uniform(0.2, 0.75)), log_uniform(rng, 1.0, 16.0)
-    direction = -np.array(draft.light.direction[:2]) if draft.light is not None else np.array([0.0, 1.0])
-    casters = [item for item in draft.layers if item.shape.groups and _area(item) > 300]
-    for number in large:
-        layer = draft.layers[number]
-        shadows = []
-        for caster in casters:
-            x, y = (caster.box[0] + caster.box[2]) / 2, (caster.box[1] + caster.box[3]) / 2
-            gap = caster.surface.at(x, y) - layer.surface.at(x, y)
-            if gap > 0 and rng.random() < 0.7:
-                shift = direction * np.clip(gap / draft.high, 0.02, 0.3) * 0.6 * draft.height
-                moved = Shape(tuple(tuple(c + shift for c in group) for group in caster.shape.groups))
-                shadows.append(Shadow(moved, depth, blur))
-        draft.layers[number] = replace(layer, shadows=tuple(shadows[:24]))
-
-
-def _area(layer: Layer) -> float:
-    return (layer.box[2] - layer.box[0]) * (layer.box[3] - layer.box[1])
-
-
-def _mirror(draft: Draft) -> None:
-    """Some surfaces reflect something that lies behind them; they keep their own label."""
-    rng = draft.rng
-    if rng.random() > 0.25:
-        return
-    for _ in range(int(rng.integers(1, 4))):
-        number = int(rng.integers(len(draft.layers)))
-        layer = draft.layers[number]
-        if _area(layer) < 2500:
-            continue
-        x, y = (layer.box[0] + layer.box[2]) / 2, (layer.box[1] + layer.box[3]) / 2
-        behind = max(0.3, layer.surface.at(x, y) * float(rng.uniform(0.2, 0.9)))
-        paint = replace(draft.paint(plain=0.0), light=None)
-        draft.reflections.append(Reflection(number, Surface(behind), paint, float(rng.uniform(0.08, 0.4))))
