@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +13,14 @@ from numpy.typing import NDArray
 from stereo_dp_ros.backends.registry import AUTO, load
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.maps import MapRequest, StereoMaps, infer_maps
 from stereo_dp_ros.core.models import Model
 
 __all__ = ["FallbackBackend"]
 
 _LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class FallbackBackend:
@@ -41,14 +47,19 @@ class FallbackBackend:
         self, left: NDArray[np.uint8], right: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `core.backend.Backend`."""
-        try:
-            return self._backend.infer(left, right)
-        except BackendError as error:
-            return self._infer_with_next(left, right, error)
+        return self._answer(lambda backend: backend.infer(left, right))
 
-    def _infer_with_next(
-        self, left: NDArray[np.uint8], right: NDArray[np.uint8], first: BackendError
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def infer_maps(self, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest) -> StereoMaps:
+        """See `core.maps.infer_maps`."""
+        return self._answer(lambda backend: infer_maps(backend, left, right, request))
+
+    def _answer(self, ask: Callable[[Backend], T]) -> T:
+        try:
+            return ask(self._backend)
+        except BackendError as error:
+            return self._answer_of_next(ask, error)
+
+    def _answer_of_next(self, ask: Callable[[Backend], T], first: BackendError) -> T:
         reasons = {**self.reasons, AUTO[self._position].name: str(first)}
         position = self._position + 1
         while True:
@@ -57,13 +68,22 @@ class FallbackBackend:
             except BackendError:
                 raise first from None
             try:
-                answer = backend.infer(left, right)
+                answer = ask(backend)
             except BackendError as error:
                 reasons[AUTO[position].name] = str(error)
                 position += 1
                 continue
+            _LOG.warning("%s failed and is left for %s: %s", self.name, backend.name, first)
+            self._close()
             self._take(position, backend, reasons)
             return answer
+
+    def _close(self) -> None:
+        """Have the present backend give back what it holds, as far as a runtime that failed still can."""
+        close = getattr(self._backend, "close", None)
+        if close is not None:
+            with contextlib.suppress(BackendError):
+                close()
 
     def _next(self, start: int, reasons: dict[str, str]) -> tuple[int, Backend]:
         """Position and backend of the first choice from `start` on that loads; the others' reasons are added."""

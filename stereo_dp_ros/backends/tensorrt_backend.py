@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,14 +44,23 @@ class TensorRtBackend:
         if self._session is None or size != self._size:
             self._session = self._load(size)
             self._size = size
-        return self._session.infer(left, right)
+        try:
+            return self._session.infer(left, right)
+        except BackendError:  # its buffers may be lost: the next pair loads the engine again, if the GPU still can
+            with contextlib.suppress(BackendError):
+                self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the GPU's memory back; the next pair loads the engine again."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _load(self, size: tuple[int, int]) -> EngineSession:
         key = engine_key(self._trt, self._gpu, self._model, self.precision, size)
         engine, _ = self._cache.load(key)
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self.close()
         return EngineSession(self._driver, engine, size)
 
     def _stored_precision(self, precision: str) -> str:

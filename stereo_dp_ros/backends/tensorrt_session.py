@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,7 +67,8 @@ class EngineSession:
             driver.synchronize(self._stream)
             self._graph = driver.record(self._work, self._stream)
         except BackendError:
-            self.close()
+            with contextlib.suppress(BackendError):
+                self.close()
             raise
 
     def infer(
@@ -84,23 +87,34 @@ class EngineSession:
         return disparity, confidence
 
     def close(self) -> None:
-        """Give the memory back; the session cannot be used afterwards."""
+        """Give the memory back; the session cannot be used afterwards.
+
+        Raises
+        ------
+        BackendError
+            The GPU refused some of it, as it does after a failure; all else is given back nevertheless.
+        """
         driver = self._driver
-        driver.make_current()
+        giving: list[tuple[Callable[[Any], None], Any]] = [(lambda _: driver.make_current(), None)]
         if self._graph is not None:
-            driver.free_graph(self._graph)
-            self._graph = None
+            giving.append((driver.free_graph, self._graph))
+        giving += [(driver.free, address) for address in self._device.values()]
+        giving += [(driver.free_pinned, address) for address in self._pinned.values()]
+        if self._stream:
+            giving.append((driver.free_stream, self._stream))
         self._host.clear()
-        for address in self._device.values():
-            driver.free(address)
-        for address in self._pinned.values():
-            driver.free_pinned(address)
         self._device.clear()
         self._pinned.clear()
-        if self._stream:
-            driver.free_stream(self._stream)
-            self._stream = 0
+        self._graph, self._stream = None, 0
+        refused: BackendError | None = None
+        for free, held in giving:
+            try:
+                free(held)
+            except BackendError as error:
+                refused = refused or error
         self._context = self._engine = None  # in this order: a context must not outlive its engine
+        if refused is not None:
+            raise refused
 
     def _layout(
         self, types: dict[Any, np.dtype[Any]], size: tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+import time
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from stereo_dp_ros.backends.deployed_network import DeployedNetwork
 from stereo_dp_ros.backends.engine_gate import TOLERANCES, Answer, compare
 from stereo_dp_ros.backends.one_line import first_line
+from stereo_dp_ros.backends.torch_maps import PairMaps
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError, ModelError
+from stereo_dp_ros.core.maps import MapRequest, StereoMaps
 from stereo_dp_ros.core.models import Model
+from stereo_dp_ros.core.preprocessing import Preprocessing
 from stereo_dp_ros.networks import load_network
 
-__all__ = ["TorchBackend", "create", "load_weights", "unusable"]
+__all__ = ["Replay", "TorchBackend", "create", "load_weights", "unusable"]
 
 _LOG = logging.getLogger(__name__)
-
-Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _GATE_SIZE = (320, 256)
 _TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -33,9 +34,9 @@ _WARM_UP_RUNS = 3  # cuDNN chooses its algorithms in the first runs; they must n
 
 
 class TorchBackend:
-    """A student in torch. Images go to the device as uint8; all else happens there.
+    """A student in torch. Images go to the device as they are, the wanted maps come back; all else happens there.
 
-    On CUDA the whole of it, copies included, is recorded as one graph for each size and replayed; host buffers are
+    On CUDA the whole of it, copies included, is recorded as one graph for each request and replayed; host buffers are
     page-locked. In fp16 and bf16 autocast keeps reductions and softmax in fp32. Precision "auto" is fp16 on CUDA if
     its answers there are those of fp32, as for an engine; else fp32.
     """
@@ -49,34 +50,49 @@ class TorchBackend:
         self.precision = "fp32" if precision == "auto" else precision
         if threads is not None:
             torch.set_num_threads(threads)
-        self._network = DeployedNetwork(load_weights(model)).to(self._device)
+        self._network = DeployedNetwork(load_weights(model), images=False).to(self._device)
+        self._replay: Replay | None = None
         if on_gpu:
             for memory_format in (torch.channels_last, torch.channels_last_3d):  # of 2-D and of 3-D convolutions
                 self._network.to(memory_format=memory_format)  # type: ignore[call-overload]
             if precision == "auto":
                 self._prefer_half()
-        self._replay: _Replay | None = None
 
     def infer(
         self, left: NDArray[np.uint8], right: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `core.backend.Backend`."""
-        run = self._replayed if self._device.type == "cuda" else self._eager
-        try:
-            with torch.inference_mode():
-                disparity, confidence = run(left, right)
-                return disparity[0, 0].numpy().copy(), confidence[0, 0].numpy().copy()
-        except RuntimeError as error:
-            raise BackendError(f"torch failed: {first_line(error)}") from error
+        return self._both(left, right, eager=self._device.type == "cpu")
+
+    def infer_maps(self, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest) -> StereoMaps:
+        """See `core.maps.infer_maps`."""
+        started = time.perf_counter()
+        found = self._run(left, right, request, eager=self._device.type == "cpu")
+        elapsed_ms = (time.perf_counter() - started) * 1e3
+        return StereoMaps(
+            disparity_px=found.get("disparity"),
+            confidence=found.get("confidence"),
+            depth_m=found.get("depth"),
+            points_m=found.get("points"),
+            timing_ms={"preprocess": 0.0, "inference": elapsed_ms, "postprocess": 0.0},
+        )
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """The network alone: float32 (1, 3, H, W) in 0…255 to float32 (1, 1, H, W), all on the device."""
+        autocast: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if self.precision in _TYPES:
+            # Without its cache: cached casts of weights would be lost to a recorded graph.
+            autocast = torch.autocast(self._device.type, _TYPES[self.precision], cache_enabled=False)
+        with autocast:
+            disparity, confidence = self._network(left, right)
+        return disparity.float(), confidence.float()
 
     def _prefer_half(self) -> None:
         """Take fp16 if its answers on this GPU are those of fp32 there."""
 
         def infer(precision: str, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> Answer:
             self.precision = precision
-            with torch.inference_mode():
-                disparity, confidence = self._eager(left, right)
-            return disparity[0, 0].numpy(), confidence[0, 0].numpy()
+            return self._both(left, right, eager=True)
 
         half, full = (functools.partial(infer, precision) for precision in ("fp16", "fp32"))
         try:
@@ -86,66 +102,84 @@ class TorchBackend:
             self.precision = "fp32"
             _LOG.warning("torch runs in fp32: fp16 %s", error)
 
-    def _eager(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        images = (torch.from_numpy(image)[None].to(self._device) for image in (left, right))
-        disparity, confidence = self._forward(*images)
-        return disparity.cpu(), confidence.cpu()
+    def _both(self, left: NDArray[np.uint8], right: NDArray[np.uint8], *, eager: bool) -> Answer:
+        size = (left.shape[1], left.shape[0])
+        request = MapRequest(Preprocessing(size, size, size), frozenset({"disparity", "confidence"}))
+        found = self._run(left, right, request, eager=eager)
+        return found["disparity"], found["confidence"]
 
-    def _forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (1, H, W, 3) to float32 (1, 1, H, W), all on the device."""
-        autocast: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if self.precision in _TYPES:
-            # Without its cache: cached casts of weights would be lost to a recorded graph.
-            autocast = torch.autocast(self._device.type, _TYPES[self.precision], cache_enabled=False)
-        with autocast:
-            disparity, confidence = self._network(left, right)
-        return disparity.float(), confidence.float()
+    def _run(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest, *, eager: bool
+    ) -> dict[str, NDArray[np.float32]]:
+        try:
+            with torch.inference_mode():
+                if eager:
+                    work = PairMaps(self.forward, request, self._device)
+                    images = (torch.from_numpy(work.on_host(image)).to(self._device) for image in (left, right))
+                    maps = [found.cpu() for found in work(*images)]
+                else:
+                    work, maps = self._replayed(left, right, request)
+                return {name: found.numpy().copy() for name, found in zip(work.names, maps, strict=True)}
+        except RuntimeError as error:
+            self._replay = None  # after a failure its buffers and its graph are not to be trusted
+            raise BackendError(f"torch failed: {first_line(error)}") from error
 
-    def _replayed(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        if self._replay is None or self._replay.shape != left.shape:
+    def _replayed(
+        self, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest
+    ) -> tuple[PairMaps, list[Tensor]]:
+        if self._replay is None or self._replay.key != (request, left.shape):
             self._replay = None  # its memory first
-            self._replay = _Replay(self._forward, left.shape, self._device)
-        return self._replay.run(left, right)
+            self._replay = Replay(PairMaps(self.forward, request, self._device), request, left, self._device)
+        return self._replay.work, self._replay.run(left, right)
 
 
-class _Replay:
-    """The forward pass of one size with its copies, recorded as a CUDA graph between page-locked buffers."""
+class Replay:
+    """The work for one request with its copies, recorded as a CUDA graph between page-locked buffers."""
 
-    def __init__(self, forward: Forward, shape: tuple[int, ...], device: torch.device) -> None:
-        self.shape = shape
-        height, width, _ = shape
-        self._forward, self._device = forward, device
+    def __init__(self, work: PairMaps, request: MapRequest, example: NDArray[np.uint8], device: torch.device) -> None:
+        self.key = (request, example.shape)
+        self.work = work
+        self._device = device
         pinned = device.type == "cuda"
-        self._images = [torch.empty((1, *shape), dtype=torch.uint8, pin_memory=pinned) for _ in range(2)]
-        self._maps = [torch.empty((1, 1, height, width), pin_memory=pinned) for _ in range(2)]
+        shape = work.on_host(example).shape
+        self._images = [torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned) for _ in range(2)]
+        self._maps = [torch.empty(work.shape(name), pin_memory=pinned) for name in work.names]
         self._stream = torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             for _ in range(_WARM_UP_RUNS):
-                self._work()
+                self.step()
         self._stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, stream=self._stream):
-            self._work()
+            self.step()
 
-    def run(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """Disparity and confidence in this object's buffers: copy them before the next run."""
+    def run(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> list[Tensor]:
+        """The maps, in this object's buffers: copy them before the next run."""
         for buffer, image in zip(self._images, (left, right), strict=True):
-            buffer.copy_(torch.from_numpy(image)[None])
+            buffer.copy_(torch.from_numpy(self.work.on_host(image)))
         with torch.cuda.stream(self._stream):
-            self._graph.replay()
+            self.replay()
         self._stream.synchronize()
-        return self._maps[0], self._maps[1]
+        return self._maps
 
-    def _work(self) -> None:
+    def replay(self) -> None:
+        """Queue the recorded work on the current stream."""
+        self._graph.replay()
+
+    def step(self) -> None:
+        """What is recorded: copies in, the work, copies out."""
         left, right = (image.to(self._device, non_blocking=True) for image in self._images)
-        for buffer, answer in zip(self._maps, self._forward(left, right), strict=True):
-            buffer.copy_(answer, non_blocking=True)
+        for buffer, found in zip(self._maps, self.work(left, right), strict=True):
+            buffer.copy_(found, non_blocking=True)
 
 
 def create(model: Model, *, precision: str, threads: int | None, device: str) -> Backend:
     """Load `model`; called by `backends.create_backend`."""
-    return TorchBackend(model, precision=precision, threads=threads, device=device)
+    try:
+        return TorchBackend(model, precision=precision, threads=threads, device=device)
+    except RuntimeError as error:  # a GPU that an earlier failure has left unusable, or too little memory
+        raise BackendError(f"torch cannot run {model.name}: {first_line(error)}") from error
 
 
 def unusable(device: str) -> str | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.backend import Backend
+from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.disparity import DisparityMap
-from stereo_dp_ros.core.errors import BackendError, ImageError
+from stereo_dp_ros.core.errors import ImageError
+from stereo_dp_ros.core.maps import MapRequest, StereoMaps, infer_maps
 from stereo_dp_ros.core.models import Model
 from stereo_dp_ros.core.preprocessing import Preprocessing, require_pair
 
@@ -64,33 +66,32 @@ class StereoEstimator:
         BackendError
             The runtime failed.
         """
-        require_pair(left, right)
-        started = time.perf_counter()
-        height, width = left.shape[:2]
-        plan = self.plan(width, height)
-        network_left, network_right = plan.apply(left), plan.apply(right)
-        prepared = time.perf_counter()
-        disparity, confidence = self.backend.infer(network_left, network_right)
-        inferred = time.perf_counter()
-        if disparity.shape != network_left.shape[:2]:
-            raise BackendError(
-                f"{self.backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
-            )
-        disparity_px = plan.invert_disparity(disparity)
-        confidence = plan.invert_confidence(confidence)
-        unknown = ~np.isfinite(disparity_px)
-        if unknown.any():
-            disparity_px[unknown] = np.nan
-            confidence[unknown] = 0
-        finished = time.perf_counter()
+        maps = self.infer_maps(left, right, ("disparity", "confidence"))
+        assert maps.disparity_px is not None and maps.confidence is not None
         return DisparityMap(
-            disparity_px=disparity_px,
-            confidence=confidence,
+            disparity_px=maps.disparity_px,
+            confidence=maps.confidence,
             min_disparity_px=0.0,
-            max_disparity_px=self.model.manifest.max_disparity_px * plan.disparity_scale,
-            timing_ms={
-                "preprocess": (prepared - started) * 1e3,
-                "inference": (inferred - prepared) * 1e3,
-                "postprocess": (finished - inferred) * 1e3,
-            },
+            max_disparity_px=self.max_disparity_px(left.shape[1], left.shape[0]),
+            timing_ms=maps.timing_ms,
         )
+
+    def infer_maps(
+        self,
+        left: NDArray[np.uint8],
+        right: NDArray[np.uint8],
+        wanted: Iterable[str],
+        calibration: StereoCalibration | None = None,
+    ) -> StereoMaps:
+        """Only the maps that are wanted, some of `maps.MAPS`; depth and points need the images' calibration.
+
+        On a GPU they are made there, and nothing else is copied back. Errors are those of `infer`, and
+        CalibrationError where the calibration is missing or of another size.
+        """
+        require_pair(left, right)
+        request = MapRequest(self.plan(left.shape[1], left.shape[0]), frozenset(wanted), calibration)
+        return infer_maps(self.backend, left, right, request)
+
+    def max_disparity_px(self, width_px: int, height_px: int) -> float:
+        """Largest disparity that can be answered for images of this size, in their pixels; the smallest is 0."""
+        return self.model.manifest.max_disparity_px * self.plan(width_px, height_px).disparity_scale

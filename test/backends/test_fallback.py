@@ -9,6 +9,8 @@ from stereo_dp_ros.backends import create_backend, fallback
 from stereo_dp_ros.backends.engine_build import build_engine
 from stereo_dp_ros.backends.registry import AUTO
 from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.maps import MapRequest, StereoMaps
+from stereo_dp_ros.core.preprocessing import Preprocessing
 
 PAIR = (np.zeros((32, 64, 3), np.uint8),) * 2
 CHAIN = ["tensorrt", "torch:cuda", "onnxruntime:cuda", "openvino", "onnxruntime:cpu"]
@@ -83,6 +85,39 @@ def test_one_that_fails_later_is_left_for_good_and_the_log_says_so(chain, toy, c
     assert "tensorrt is not used: tensorrt broke" in caplog.messages
     chain["tensorrt"].fails = False
     assert (backend.infer(*PAIR)[0] == 3).all()
+
+
+def test_one_that_failed_gives_back_what_it_holds_and_may_fail_at_that_too(chain, toy, caplog):
+    closed = []
+
+    def close():
+        closed.append("tensorrt")
+        raise BackendError("cuMemFree_v2 failed")
+
+    chain["tensorrt"].close = close
+    backend = create_backend("auto", toy)
+    chain["tensorrt"].fails = True
+    assert (backend.infer(*PAIR)[0] == 1).all()
+    assert closed == ["tensorrt"]
+    assert "tensorrt failed and is left for torch:cuda: tensorrt broke" in caplog.messages
+
+
+def test_maps_go_along_the_chain_from_a_device_to_the_host(chain, toy):
+    request = MapRequest(Preprocessing.plan((60, 30), 32), frozenset({"disparity"}))
+    image = np.zeros((30, 60), np.uint8)
+    made = StereoMaps(disparity_px=np.full((30, 60), -1.0, np.float32))
+
+    def on_device(left, right, request):
+        if chain["tensorrt"].fails:
+            raise BackendError("tensorrt broke")
+        return made
+
+    chain["tensorrt"].infer_maps = on_device
+    backend = create_backend("auto", toy)
+    assert backend.infer_maps(image, image, request) is made
+    chain["tensorrt"].fails = True
+    assert np.array_equal(backend.infer_maps(image, image, request).disparity_px, np.ones((30, 60), np.float32))
+    assert backend.name == "torch:cuda"
 
 
 def test_a_pair_that_all_refuse_changes_nothing(chain, toy):

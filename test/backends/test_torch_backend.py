@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,8 +12,12 @@ torch = pytest.importorskip("torch")
 
 from stereo_dp_ros.backends import create_backend, torch_backend  # noqa: E402 (torch first: it may be missing)
 from stereo_dp_ros.backends.engine_gate import TOLERANCES, Tolerance, compare  # noqa: E402
+from stereo_dp_ros.core.calibration import StereoCalibration  # noqa: E402
 from stereo_dp_ros.core.errors import BackendError  # noqa: E402
+from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth  # noqa: E402
+from stereo_dp_ros.core.maps import MAPS, MapRequest, infer_maps  # noqa: E402
 from stereo_dp_ros.core.models import list_models, load_model  # noqa: E402
+from stereo_dp_ros.core.preprocessing import Preprocessing  # noqa: E402
 
 SIZE = (320, 256)
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and torch with CUDA")
@@ -31,9 +36,14 @@ def student(exported):
     return exported("corr")
 
 
-@pytest.mark.parametrize("kind", ["corr", "dtpnet"])
-def test_fp32_on_the_cpu_equals_onnx(exported, kind):
-    assert figures(exported(kind), "torch:cpu", "fp32", TOLERANCES["fp32"]).mean_px < 1e-3
+def test_fp32_on_the_cpu_equals_onnx_in_dtpnet(exported):
+    assert figures(exported("dtpnet"), "torch:cpu", "fp32", TOLERANCES["fp32"]).mean_px < 1e-3
+
+
+def test_fp32_on_the_cpu_equals_onnx_in_corr(exported):
+    # The mode of an untrained corr is a tie at a pixel in thousands, which rounding decides; the gate allows for it.
+    found = figures(exported("corr"), "torch:cpu", "fp32", TOLERANCES["fp32"])
+    assert found.far_percent < 0.05 and found.confidence < 1e-6
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -108,19 +118,104 @@ def recorded_on_the_cpu(monkeypatch):
     return torch.device("cpu")
 
 
+def replayed(backend, left, right, request, device):
+    """What the backend's path of CUDA answers, on the CPU."""
+    if backend._replay is None or backend._replay.key != (request, left.shape):
+        work = torch_backend.PairMaps(backend.forward, request, device)
+        backend._replay = torch_backend.Replay(work, request, left, device)
+        backend._replay._graph.owner = backend._replay.step
+    return backend._run(left, right, request, eager=False)
+
+
 def test_the_recorded_path_gives_the_same_answers(recorded_on_the_cpu, student):
     backend = create_backend("torch:cpu", student, threads=1)
     rng = np.random.default_rng(0)
-    with torch.inference_mode():
-        for shape in ((64, 96), (64, 96), (96, 64)):
-            left, right = rng.integers(0, 256, (2, *shape, 3), dtype=np.uint8)
-            if backend._replay is None or backend._replay.shape[:2] != shape:
-                backend._replay = torch_backend._Replay(backend._forward, left.shape, recorded_on_the_cpu)
-                backend._replay._graph.owner = backend._replay._work
-            found = [answer[0, 0].numpy().copy() for answer in backend._replayed(left, right)]
-            expected = backend.infer(left, right)
-            assert np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1])
+    for width, height in ((96, 64), (96, 64), (64, 96)):
+        left, right = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        size = (width, height)
+        request = MapRequest(Preprocessing(size, size, size), frozenset({"disparity", "confidence"}))
+        found = replayed(backend, left, right, request, recorded_on_the_cpu)
+        expected = backend.infer(left, right)
+        assert np.array_equal(found["disparity"], expected[0]) and np.array_equal(found["confidence"], expected[1])
     assert StandInGraph.replays == 3
+
+
+CALIBRATION = StereoCalibration(90, 50, 80.0, 81.0, 44.5, 46.25, 24.0, 0.12)
+PLANS = {
+    "its own size": Preprocessing.plan((90, 50), 32),
+    "enlarged": Preprocessing.plan((90, 50), 32, (128, 71)),
+    "made smaller": Preprocessing.plan((90, 50), 32, (64, 36)),
+}
+
+
+@pytest.fixture
+def known_answer(monkeypatch, student):
+    """The torch backend on the CPU with the toy model's answer, and a place that has none."""
+    backend = create_backend("torch:cpu", student, threads=1)
+
+    def forward(left, right):
+        disparity = left.mean(1, keepdim=True) / 16
+        disparity[..., 3, 5] = torch.inf
+        return disparity, right.mean(1, keepdim=True) / 255
+
+    monkeypatch.setattr(backend, "forward", forward)
+    return backend
+
+
+class OnTheHost:
+    """The same answers without `infer_maps`, so that the host makes the maps."""
+
+    name, precision, device = "host", "fp32", "CPU"
+
+    def __init__(self, backend):
+        self.infer = backend.infer
+
+
+@pytest.mark.parametrize("shape", [(50, 90), (50, 90, 3)])
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_maps_made_on_the_device_are_those_of_the_host(recorded_on_the_cpu, known_answer, plan, shape):
+    rng = np.random.default_rng(0)
+    left, right = (cv2.GaussianBlur(rng.integers(0, 256, shape, dtype=np.uint8), (0, 0), 2) for _ in range(2))
+    request = MapRequest(plan, frozenset(MAPS), CALIBRATION)
+    expected = infer_maps(OnTheHost(known_answer), left, right, request)
+    assert np.isnan(expected.disparity_px).any() and not np.isnan(expected.disparity_px).all()
+    eager = infer_maps(known_answer, left, right, request)
+    recorded = replayed(known_answer, left, right, request, recorded_on_the_cpu)
+    # One gray level of an enlarged image is 1/16 px in this network's answer; everything else is rounding.
+    step_px = 1.01 / 16 * plan.disparity_scale if plan.network_size[0] > 90 else 1e-5
+    assert np.array_equal(np.isnan(eager.disparity_px), np.isnan(expected.disparity_px))
+    np.testing.assert_allclose(eager.disparity_px, expected.disparity_px, rtol=0, atol=step_px)
+    np.testing.assert_allclose(eager.confidence, expected.confidence, rtol=0, atol=max(1e-6, 1.01 / 255))
+    np.testing.assert_allclose(eager.depth_m, depth_from_disparity(eager.disparity_px, CALIBRATION), rtol=3e-7)
+    np.testing.assert_allclose(eager.points_m, points_from_depth(eager.depth_m, CALIBRATION), rtol=3e-7)
+    for name, found in zip(MAPS, (eager.disparity_px, eager.confidence, eager.depth_m, eager.points_m), strict=True):
+        assert np.array_equal(recorded[name], found, equal_nan=True)
+
+
+def test_only_what_is_wanted_leaves_the_device(recorded_on_the_cpu, known_answer):
+    left = np.full((50, 90), 160, np.uint8)
+    request = MapRequest(PLANS["its own size"], frozenset({"depth"}), CALIBRATION)
+    found = replayed(known_answer, left, left, request, recorded_on_the_cpu)
+    assert list(found) == ["depth"]
+    assert [tuple(buffer.shape) for buffer in known_answer._replay._maps] == [(50, 90)]
+    assert [tuple(buffer.shape) for buffer in known_answer._replay._images] == [(50, 90), (50, 90)]
+    assert found["depth"][0, 0] == np.float32(80.0 * 0.12) / np.float32(160 / 16 + 1.75)
+    maps = infer_maps(known_answer, left, left, request)
+    assert (maps.disparity_px, maps.confidence, maps.points_m) == (None, None, None)
+
+
+def test_after_a_failure_the_recording_is_made_anew(recorded_on_the_cpu, known_answer, monkeypatch):
+    left = np.full((50, 90), 160, np.uint8)
+    request = MapRequest(PLANS["its own size"], frozenset({"depth"}), CALIBRATION)
+    replayed(known_answer, left, left, request, recorded_on_the_cpu)
+
+    def broken(graph):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nsecond line")
+
+    monkeypatch.setattr(StandInGraph, "replay", broken)
+    with pytest.raises(BackendError, match="^torch failed: CUDA error: an illegal memory access was encountered$"):
+        replayed(known_answer, left, left, request, recorded_on_the_cpu)
+    assert known_answer._replay is None
 
 
 @pytest.mark.parametrize(("loss_px", "precision"), [(0.0, "fp16"), (0.5, "fp32")])
@@ -128,14 +223,23 @@ def test_auto_takes_fp16_only_where_its_answers_are_those_of_fp32(monkeypatch, c
     backend = create_backend("torch:cpu", student, threads=1)
 
     def forward(left, right):
-        answer = left[..., :1].permute(0, 3, 1, 2).float()
+        answer = left[:, :1]
         return answer + (loss_px if backend.precision == "fp16" else 0.0), answer * 0
 
-    monkeypatch.setattr(backend, "_forward", forward)
+    monkeypatch.setattr(backend, "forward", forward)
     backend._prefer_half()
     assert backend.precision == precision
     messages = ["torch runs in fp32: fp16 differs from the reference: mean_px 0.5000 (at most 0.05)"]
     assert caplog.messages == (messages if loss_px else [])
+
+
+def test_a_gpu_that_cannot_take_the_network_is_one_line(monkeypatch, student):
+    def broken(self, *args, **kwargs):
+        raise RuntimeError("CUDA error: unspecified launch failure\nand advice")
+
+    monkeypatch.setattr(torch.nn.Module, "to", broken)
+    with pytest.raises(BackendError, match="torch cannot run corr: CUDA error: unspecified launch failure$"):
+        create_backend("torch:cpu", student)
 
 
 def test_a_model_without_a_description_is_told(toy):

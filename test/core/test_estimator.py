@@ -4,8 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from stereo_dp_ros.core.errors import BackendError, ImageError
+from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.errors import BackendError, CalibrationError, ImageError
 from stereo_dp_ros.core.estimator import StereoEstimator
+from stereo_dp_ros.core.geometry import points_from_depth
+from stereo_dp_ros.core.maps import MapRequest, StereoMaps
 from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.preprocessing import Preprocessing
 
@@ -148,3 +151,37 @@ def test_resized_images_are_what_opencv_makes_of_them():
     plan = Preprocessing.plan((200, 100), 32, (96, 64))
     expected = cv2.resize(image, (96, 64), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(plan.apply(image), expected)
+
+
+CALIBRATION = StereoCalibration(70, 45, 60.0, 61.0, 34.0, 36.0, 22.0, 0.1)
+
+
+def test_maps_on_the_host_are_those_of_geometry_and_only_the_wanted_ones():
+    subject, _ = estimator(lambda image: np.full(image.shape[:2], 8.0))
+    left = noise((45, 70, 3))
+    maps = subject.infer_maps(left, left, ("depth", "points"), CALIBRATION)
+    assert maps.disparity_px is None and maps.confidence is None
+    np.testing.assert_array_equal(maps.depth_m, np.full((45, 70), np.float32(6.0) / np.float32(10.0)))
+    np.testing.assert_array_equal(maps.points_m, points_from_depth(maps.depth_m, CALIBRATION))
+    assert subject.infer_maps(left, left, ("confidence",)).confidence.shape == (45, 70)
+
+
+def test_a_backend_that_makes_maps_itself_is_asked_for_them():
+    subject, backend = estimator(lambda image: np.zeros(image.shape[:2]))
+    made = StereoMaps(depth_m=np.ones((45, 70), np.float32))
+    asked = []
+    backend.infer_maps = lambda left, right, request: asked.append(request) or made
+    left = noise((45, 70))
+    assert subject.infer_maps(left, left, ("depth",), CALIBRATION) is made
+    assert asked == [MapRequest(subject.plan(70, 45), frozenset({"depth"}), CALIBRATION)]
+
+
+def test_depth_needs_a_calibration_of_the_images_size():
+    subject, _ = estimator(lambda image: np.zeros(image.shape[:2]))
+    left = noise((32, 32))
+    with pytest.raises(CalibrationError, match="^depth and points need a calibration, none was given$"):
+        subject.infer_maps(left, left, ("points",))
+    with pytest.raises(CalibrationError, match="^calibration is of 70x45 images, expected 32x32$"):
+        subject.infer_maps(left, left, ("depth",), CALIBRATION)
+    with pytest.raises(ValueError, match="^there is no map named colour, expected some of disparity, confidence"):
+        subject.infer_maps(left, left, ("colour",))
