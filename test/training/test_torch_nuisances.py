@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from training.data.nuisances import (  # noqa: E402
     NOISE_BANK,
+    NUISANCES,
     CameraResponse,
     Nuisances,
     apply_nuisances,
@@ -87,6 +88,22 @@ def test_drawn_nuisances_are_the_same_within_a_level_on_average(device: str) -> 
         if nuisances is not None:
             compressed = nuisances.cameras[0].jpeg_quality is not None
             assert _difference(nuisances, device).mean() <= (1.2 if compressed else 0.3), seed
+
+
+def test_shade_is_in_some_pairs_and_can_be_left_out() -> None:
+    others = frozenset(NUISANCES) - {"shade"}
+    ratios = []
+    for seed in range(60):
+        nuisances = draw_nuisances(np.random.default_rng(seed), 320, 192, others)
+        lights = [] if nuisances is None else [camera.light for camera in nuisances.cameras]
+        for light in lights:
+            if light is not None:
+                assert light.shape == (24, 40) and light.dtype == np.uint8
+                ratios.append(light.max() / max(light.min(), 1))
+    assert 6 <= len(ratios) <= 32 and max(ratios) > 2.0
+    for seed in range(60):
+        nuisances = draw_nuisances(np.random.default_rng(seed), 320, 192, frozenset(NUISANCES))
+        assert nuisances is None or all(camera.light is None for camera in nuisances.cameras)
 
 
 def test_noise_is_a_stretch_of_the_bank() -> None:

@@ -161,7 +161,7 @@ def apply_nuisances(left: np.ndarray, right: np.ndarray, nuisances: Nuisances) -
 def _light(
     rng: np.random.Generator, width: int, height: int, relight: float, shaded: bool, vignette: float
 ) -> np.ndarray | None:
-    """Vignette and light that differs between the views, with soft-edged shadows where ``shaded``."""
+    """Vignette and light that differs between the views, with lamps and soft-edged shadows where ``shaded``."""
     if vignette == 0 and relight == 0 and not shaded:
         return None
     field = np.ones((height, width), np.float32)
@@ -169,12 +169,22 @@ def _light(
         field *= np.exp(relight * (smooth_noise(rng, int(rng.integers(2, 6)), width, height) - 0.5))
     if shaded:
         for _ in range(int(rng.integers(0, 4))):
-            field *= _soft_shadow(rng, width, height)
+            field *= _lamp(rng, width, height) if rng.random() < 0.3 else _soft_shadow(rng, width, height)
     if vignette:
         x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         field *= 1 - vignette * 0.5 * (x * x + y * y)
     return np.clip(field * LIGHT_UNIT, 0, 255).astype(np.uint8)
+
+
+def _lamp(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Factors float32 (height, width) of a lamp in the picture: a bright pool around it, the rest exposed darker."""
+    x = np.arange(width, dtype=np.float32)[None, :] - rng.uniform(0, width)
+    y = np.arange(height, dtype=np.float32)[:, None] - rng.uniform(0, height)
+    reach = rng.uniform(0.04, 0.25) * width
+    pool = 1 / (1 + (x * x + y * y) / reach**2)
+    dark = rng.uniform(0.35, 0.9)
+    return (dark + (1.6 - dark) * pool).astype(np.float32)
 
 
 def _soft_shadow(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
