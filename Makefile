@@ -1,12 +1,13 @@
 # make demo     .venv without torch, then the main job: demo_out/report.html and report.json
 # make test     the same .venv with torch and the test tools, then every test
 # make soak     ten minutes of the node at 30 Hz, 200 lifecycle cycles, 50 camera restarts: leaks, threads, exit
+# make gpu-check  torch on this machine's GPU: its answers against the CPU's, and times of each stage
 # make lint     ruff and mypy
 # make colcon   colcon build in a temporary folder; the built node answers a real pair
 # make clean    removes .venv, .venv-colcon and demo_out
 #
 # Variables: PYTHON (default python3, 3.10 or newer), VENV (.venv), OUT (demo_out), PYTEST_ARGS,
-# SOAK_ARGS (--seconds 60 --cycles 20 for a quick one),
+# SOAK_ARGS (--seconds 60 --cycles 20 for a quick one), GPU_ARGS (--device cpu rehearses it),
 # TORCH_INDEX (a package index that has CPU builds of torch; empty: pip's own configuration decides).
 
 PYTHON ?= python3
@@ -14,6 +15,7 @@ VENV ?= .venv
 OUT ?= demo_out
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
+GPU_ARGS ?=
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
@@ -37,9 +39,9 @@ export ROS_LOG_DIR ?= $(abspath $(VENV))/ros_log
 # A sourced ROS brings pytest plugins written for older versions of pytest.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
 
-.PHONY: help demo test soak lint colcon clean
+.PHONY: help demo test soak gpu-check lint colcon clean
 help:
-	@sed -n 's/^# //p' Makefile | head -9
+	@sed -n 's/^# //p' Makefile | head -10
 
 demo: $(STAMPS)/runtime
 	$(BIN)/stereo-dp demo --out $(OUT)
@@ -49,6 +51,9 @@ test: $(STAMPS)/test
 
 soak: $(STAMPS)/test
 	$(BIN)/python test/ros/soak.py $(SOAK_ARGS)
+
+gpu-check: $(STAMPS)/test
+	$(BIN)/python test/backends/gpu_check.py $(GPU_ARGS)
 
 lint: $(STAMPS)/test
 	$(BIN)/python -m ruff check .

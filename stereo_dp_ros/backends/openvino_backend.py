@@ -14,7 +14,7 @@ from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import Model
 
-__all__ = ["OpenVinoBackend", "create", "unusable"]
+__all__ = ["OpenVinoBackend", "create", "image_network", "shared_core", "unusable"]
 
 _TYPES = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16}
 
@@ -26,7 +26,7 @@ class OpenVinoBackend:
     device = "CPU"
 
     def __init__(self, model: Model, *, precision: str, threads: int | None) -> None:
-        self._core = _core()
+        self._core = shared_core()
         has_bf16 = "BF16" in self._core.get_property("CPU", properties.device.capabilities())
         if precision == "bf16" and not has_bf16:
             raise BackendError("this CPU has no bf16 instructions, expected precision fp32 or auto")
@@ -38,7 +38,7 @@ class OpenVinoBackend:
         if threads is not None:
             self._config[properties.inference_num_threads()] = threads
         try:
-            self._network = _with_image_inputs(self._core.read_model(model.onnx_path))
+            self._network = image_network(self._core.read_model(model.onnx_path))
         except RuntimeError as error:
             raise BackendError(f"OpenVINO cannot read {model.onnx_path}: {_first_line(error)}") from error
         self._size: tuple[int, ...] = ()
@@ -75,7 +75,7 @@ def unusable(device: str) -> str | None:
 
 
 @cache
-def _core() -> ov.Core:
+def shared_core() -> ov.Core:
     """The one Core of this process, never freed.
 
     A Core's CPU plugin puts a signal stack of its own under the calling thread and, when freed, the one that it found:
@@ -84,13 +84,13 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
-def _with_image_inputs(network: ov.Model) -> ov.Model:
-    """The network taking uint8 NHWC, so that conversion and transposition run inside the compiled graph."""
+def image_network(network: ov.Model) -> ov.Model:
+    """The network taking uint8 NHWC images, so that conversion and transposition run inside the compiled graph."""
     steps = PrePostProcessor(network)
-    for name in ("left", "right"):
-        tensor = steps.input(name).tensor()
+    for index in range(len(network.inputs)):
+        tensor = steps.input(index).tensor()
         tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.RGB)
-        steps.input(name).model().set_layout(ov.Layout("NCHW"))
+        steps.input(index).model().set_layout(ov.Layout("NCHW"))
     return steps.build()
 
 

@@ -25,8 +25,8 @@ def stage_times_ms(
 
     Returns
     -------
-    `copy in`, `fit` (to float, resize, pad), `network`, `maps` (restore, depth, points) and `copy out`, one launch after
-    the other; on CUDA also `network replayed` (pair in GPU memory to disparity and confidence there, one CUDA graph)
+    `copy in`, `fit` (to float, resize, pad), `network`, `maps` (restore, depth, points) and `copy out`, each launched
+    by itself; on CUDA also `network replayed` (pair in GPU memory to disparity and confidence there, one CUDA graph)
     and `all replayed` (the five stages as one graph, which is what the backend runs).
     """
     device = torch.device("cuda" if backend.device.startswith("CUDA") else "cpu")

@@ -7,8 +7,6 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stereo_dp_ros.backends import load_estimator, usable_choices
 from stereo_dp_ros.cli import bench_node
+from stereo_dp_ros.cli.bench_methods import REFERENCE, BenchMethod, model_methods, opencv_methods, peer_methods
 from stereo_dp_ros.cli.options import positive_float, positive_int, size
-from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.errors import ImageError
+from stereo_dp_ros.core.evaluation import score_pairs, set_rows
+from stereo_dp_ros.core.maps import MAPS, MapRequest
 from stereo_dp_ros.core.models import list_models
+from stereo_dp_ros.core.pairs import find_pairs
 from stereo_dp_ros.core.timing import interleaved_ms, textured_pair
 
 __all__ = ["add_arguments", "run"]
 
-_DISPARITIES = 128
-_REFERENCE = "MODE_SGBM"
-
-
-@dataclass(frozen=True)
-class _Entry:
-    method: str
-    model: str | None
-    backend: str
-    precision: str
-    call: Callable[[], object]
+_MIN_WIDTH_PX = 144  # more than the disparities that OpenCV's matchers search
+_ACCURACY = ("epe", "bad_2", "bad_3", "d1_all")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--size", type=size, metavar="WxH", default=(640, 480), help="default: 640x480")
+    parser.add_argument(
+        "--size", type=size, metavar="WxH", action="append", help="may be given again (default: 640x480)"
+    )
     parser.add_argument("--model", action="append", help="may be given again (default: all that ship)")
+    parser.add_argument(
+        "--backend", action="append", default=[], help="runtime or runtime:device; may be given again (default: all)"
+    )
+    parser.add_argument(
+        "--onnx", action="append", default=[], metavar="FILE", help="another two-image network to time beside ours"
+    )
+    parser.add_argument("--pairs", metavar="DIR", help="score each model's configuration on these pairs as well")
+    parser.add_argument("--stages", action="store_true", help="time each stage of the torch backend as well")
     parser.add_argument("--rounds", type=positive_int, default=15, help="counted ones (default: %(default)s)")
     parser.add_argument("--threads", type=positive_int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -56,27 +59,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    sizes: list[tuple[int, int]] = arguments.size or [(640, 480)]
     if arguments.node:
+        arguments.size = sizes[0]
         return bench_node.run(arguments)
+    for width, height in sizes:
+        if width < _MIN_WIDTH_PX:
+            raise ImageError(f"size is {width}x{height}, expected at least {_MIN_WIDTH_PX} px of width for SGBM")
     cv2.setNumThreads(arguments.threads)
-    left, right = textured_pair(arguments.size)
-    entries = _opencv_entries(left, right)
-    entries += _model_entries(arguments.model or list_models(), left, right, arguments.threads)
-    methods = {str(index): entry.call for index, entry in enumerate(entries)}
-    progress = tqdm(
-        interleaved_ms(methods, arguments.rounds),
-        total=arguments.rounds,
-        unit="round",
-        disable=not sys.stderr.isatty(),
-        leave=False,
-    )
-    rounds = list(progress)
-    times = [[times[str(index)] for times in rounds] for index in range(len(entries))]
-    report = {
-        "machine": _machine(),
-        "threads": arguments.threads,
-        "rows": _rows(entries, times, arguments.size),
-    }
+    methods = opencv_methods()
+    methods += model_methods(arguments.model or list_models(), arguments.backend, arguments.threads)
+    methods += peer_methods(arguments.onnx, arguments.threads)
+    rows = [row for image_size in sizes for row in _timed(methods, image_size, arguments)]
+    if arguments.pairs:
+        _add_accuracy(rows, methods, arguments.pairs)
+    report = {"machine": _machine(), "threads": arguments.threads, "rounds": arguments.rounds, "rows": rows}
     if arguments.json:
         print(json.dumps(report, indent=1))
     else:
@@ -84,65 +81,74 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _opencv_entries(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> list[_Entry]:
-    gray = [np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in (left, right)]
-    matchers: dict[str, Any] = {"BM": cv2.StereoBM_create(_DISPARITIES, 15)}  # type: ignore[attr-defined]
-    for mode in (_REFERENCE, "MODE_SGBM_3WAY", "MODE_HH"):
-        matchers[mode] = cv2.StereoSGBM_create(  # type: ignore[attr-defined]
-            numDisparities=_DISPARITIES,
-            blockSize=5,
-            P1=8 * 25,
-            P2=32 * 25,
-            disp12MaxDiff=1,
-            uniquenessRatio=10,
-            speckleWindowSize=100,
-            speckleRange=2,
-            mode=getattr(cv2, f"STEREO_SGBM_{mode}"),
-        )
-    return [
-        _Entry(name, None, "opencv", "int16", lambda matcher=matcher: matcher.compute(*gray))  # type: ignore[misc]
-        for name, matcher in matchers.items()
-    ]
-
-
-def _model_entries(names: list[str], left: NDArray[np.uint8], right: NDArray[np.uint8], threads: int) -> list[_Entry]:
-    entries = []
-    for name in names:
-        for choice in usable_choices():
-            for precision in choice.precisions:
-                try:
-                    estimator = load_estimator(name, choice.name, precision=precision, threads=threads)
-                except BackendError as error:
-                    print(f"left out {name} on {choice.name} {precision}: {error}", file=sys.stderr)
-                    continue
-                entries.append(
-                    _Entry(
-                        "model",
-                        estimator.model.name,
-                        estimator.backend.name,
-                        estimator.backend.precision,
-                        lambda estimator=estimator: estimator.infer(left, right),  # type: ignore[misc]
-                    )
-                )
-    return entries
-
-
-def _rows(entries: list[_Entry], times: list[list[float]], image_size: tuple[int, int]) -> list[dict[str, Any]]:
+def _timed(
+    methods: list[BenchMethod], image_size: tuple[int, int], arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """A row for each method at this size, all of them timed in turn."""
+    left, right = textured_pair(image_size)
+    calls = {str(index): lambda method=method: method.call(left, right) for index, method in enumerate(methods)}
+    progress = tqdm(
+        interleaved_ms(calls, arguments.rounds),
+        desc=f"{image_size[0]}x{image_size[1]}",
+        total=arguments.rounds,
+        unit="round",
+        disable=not sys.stderr.isatty(),
+        leave=False,
+    )
+    rounds = list(progress)
+    times = [[found[str(index)] for found in rounds] for index in range(len(methods))]
     medians = [float(np.median(values)) for values in times]
-    reference = next(m for entry, m in zip(entries, medians, strict=True) if entry.method == _REFERENCE)
-    return [
-        {
-            "method": entry.method,
-            "model": entry.model,
-            "backend": entry.backend,
-            "precision": entry.precision,
+    reference = next(m for method, m in zip(methods, medians, strict=True) if method.method == REFERENCE)
+    rows = []
+    for method, median, values in zip(methods, medians, times, strict=True):
+        row: dict[str, Any] = {
+            "method": method.method,
+            "model": method.model,
+            "backend": method.backend,
+            "precision": method.precision,
+            "device": method.device,
             "size": f"{image_size[0]}x{image_size[1]}",
             "median_ms": median,
             "p90_ms": float(np.percentile(values, 90)),
             "ratio_to_sgbm": median / reference,
         }
-        for entry, median, values in zip(entries, medians, times, strict=True)
-    ]
+        if arguments.stages and method.estimator is not None and method.backend == "torch":
+            row["stages_ms"] = _stages(method, left, right, arguments.rounds)
+        rows.append(row)
+    return rows
+
+
+def _stages(method: BenchMethod, left: NDArray[np.uint8], right: NDArray[np.uint8], rounds: int) -> dict[str, float]:
+    """Times of the torch backend's stages, all maps wanted."""
+    from stereo_dp_ros.backends.torch_backend import TorchBackend
+    from stereo_dp_ros.backends.torch_stages import stage_times_ms
+
+    estimator = method.estimator
+    assert estimator is not None and isinstance(estimator.backend, TorchBackend)
+    height, width = left.shape[:2]
+    camera = StereoCalibration(width, height, 0.8 * width, 0.8 * width, width / 2, width / 2, height / 2, 0.1)
+    request = MapRequest(estimator.plan(width, height), frozenset(MAPS), camera)
+    return stage_times_ms(estimator.backend, left, right, request, rounds)
+
+
+def _add_accuracy(rows: list[dict[str, Any]], methods: list[BenchMethod], folder: str) -> None:
+    """Give each model's rows the scores of its configuration, by set; every pixel with ground truth counts."""
+    pairs = find_pairs(folder)
+    for method in methods:
+        if method.estimator is None:
+            continue
+        scores = set_rows(
+            score_pairs(method.estimator.infer, tqdm(pairs, disable=not sys.stderr.isatty(), leave=False))
+        )
+        accuracy = {row["name"]: {name: row[name] for name in _ACCURACY} for row in scores}
+        for row in rows:
+            if (row["model"], row["backend"], row["precision"], row["device"]) == (
+                method.model,
+                method.backend,
+                method.precision,
+                method.device,
+            ):
+                row["accuracy"] = accuracy
 
 
 def _machine() -> str:
@@ -158,9 +164,14 @@ def _machine() -> str:
 
 
 def _print_table(report: dict[str, Any]) -> None:
-    print(f"{report['machine']}, {report['threads']} threads")
-    print(f"{'method':34}{'size':>10}{'median ms':>11}{'p90 ms':>9}{'ratio to SGBM':>15}")
+    print(f"{report['machine']}, {report['threads']} threads, medians of {report['rounds']} rounds, methods in turn")
+    sets = list(next((row["accuracy"] for row in report["rows"] if "accuracy" in row), {}))
+    heading = "".join(f"{'bad_2 ' + name:>{len(name) + 8}}" for name in sets)
+    print(f"{'method':38}{'device':14}{'size':>10}{'median ms':>11}{'p90 ms':>9}{'ratio to SGBM':>15}{heading}")
     for row in report["rows"]:
         label = f"{row['model'] or row['method']} {row['backend']} {row['precision']}"
-        figures = f"{row['median_ms']:11.1f}{row['p90_ms']:9.1f}{row['ratio_to_sgbm']:15.2f}"
-        print(f"{label:34}{row['size']:>10}{figures}")
+        figures = f"{row['median_ms']:11.2f}{row['p90_ms']:9.2f}{row['ratio_to_sgbm']:15.3f}"
+        scores = "".join(f"{row['accuracy'][name]['bad_2']:{len(name) + 8}.2f}" for name in sets if "accuracy" in row)
+        print(f"{label:38}{row['device'][:13]:14}{row['size']:>10}{figures}{scores}")
+        for stage, milliseconds in row.get("stages_ms", {}).items():
+            print(f"    {stage:58}{milliseconds:11.3f}")

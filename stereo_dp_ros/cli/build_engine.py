@@ -9,6 +9,7 @@ from stereo_dp_ros.backends.engine_build import CONVERTERS, build_engine
 from stereo_dp_ros.backends.engine_gate import TOLERANCES
 from stereo_dp_ros.cli.options import size
 from stereo_dp_ros.core.models import load_model
+from stereo_dp_ros.core.preprocessing import Preprocessing
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,16 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=size,
         metavar="WxH",
         default=(640, 480),
-        help="of the network's input, padding included (default: 640x480)",
+        help="the camera's images (default: 640x480)",
+    )
+    parser.add_argument(
+        "--inference-size",
+        type=size,
+        metavar="WxH",
+        help="the network's working size (default: as the node chooses it)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    built = build_engine(
-        load_model(arguments.model), arguments.size, precision=arguments.precision, converter=arguments.converter
+    model = load_model(arguments.model)
+    manifest = model.manifest
+    plan = Preprocessing.plan(
+        arguments.size,
+        manifest.size_multiple,
+        arguments.inference_size,
+        manifest.enlargement,
+        manifest.min_area_px,
     )
+    built = build_engine(model, plan.padded_size, precision=arguments.precision, converter=arguments.converter)
     if arguments.json:
         report = {"engine": str(built.path), "built": built.built, "replaced": built.replaced}
         print(json.dumps({**report, "converter": built.record.converter, "figures": dict(built.record.figures)}))

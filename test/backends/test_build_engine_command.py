@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,21 @@ def test_it_builds_and_prints_the_figures(machine, command, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["built"] is False and report["converter"] == "onnx"
     assert set(report["figures"]) == {"pairs", "mean_px", "far_percent", "confidence"}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sizes", "engine"),
+    [
+        ({}, ["--size", "60x30"], "toy-64x32-"),  # padded
+        ({"min_area_px": 7200}, ["--size", "60x30"], "toy-128x64-"),  # enlarged, as the node does, then padded
+        ({"min_area_px": 7200}, ["--size", "60x30", "--inference-size", "60x30"], "toy-64x32-"),
+    ],
+)
+def test_the_engine_is_of_the_size_that_the_node_gives_the_network(machine, command, capsys, manifest, sizes, engine):
+    path = Path(command[2])
+    path.write_text(json.dumps({**json.loads(path.read_text()), **manifest}))
+    assert main([*command[:3], *sizes]) == 0
+    assert engine in capsys.readouterr().out
 
 
 def test_models_lists_the_stored_engines(machine, command, capsys):

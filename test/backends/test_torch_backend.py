@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from stereo_dp_ros.backends import create_backend, torch_backend  # noqa: E402 (torch first: it may be missing)
 from stereo_dp_ros.backends.engine_gate import TOLERANCES, Tolerance, compare  # noqa: E402
+from stereo_dp_ros.backends.torch_stages import stage_times_ms  # noqa: E402
 from stereo_dp_ros.core.calibration import StereoCalibration  # noqa: E402
 from stereo_dp_ros.core.errors import BackendError  # noqa: E402
 from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth  # noqa: E402
@@ -202,6 +203,40 @@ def test_only_what_is_wanted_leaves_the_device(recorded_on_the_cpu, known_answer
     assert found["depth"][0, 0] == np.float32(80.0 * 0.12) / np.float32(160 / 16 + 1.75)
     maps = infer_maps(known_answer, left, left, request)
     assert (maps.disparity_px, maps.confidence, maps.points_m) == (None, None, None)
+
+
+def test_every_stage_is_timed(known_answer):
+    left = np.full((50, 90), 160, np.uint8)
+    request = MapRequest(PLANS["enlarged"], frozenset(MAPS), CALIBRATION)
+    times = stage_times_ms(known_answer, left, left, request, rounds=2)
+    assert list(times) == ["copy in", "fit", "network", "maps", "copy out"]
+    assert min(times.values()) > 0.0
+
+
+@ON_GPU
+def test_every_stage_is_timed_on_the_gpu(student):
+    backend = create_backend("torch:cuda", student, precision="fp16")
+    left = np.full((50, 90), 160, np.uint8)
+    request = MapRequest(PLANS["enlarged"], frozenset(MAPS), CALIBRATION)
+    times = stage_times_ms(backend, left, left, request, rounds=5)
+    assert list(times)[5:] == ["network replayed", "all replayed"]
+    assert min(times.values()) > 0.0
+
+
+@ON_GPU
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_maps_made_on_the_gpu_are_those_of_the_host(student, plan):
+    rng = np.random.default_rng(0)
+    left, right = (cv2.GaussianBlur(rng.integers(0, 256, (50, 90), dtype=np.uint8), (0, 0), 2) for _ in range(2))
+    request = MapRequest(plan, frozenset(MAPS), CALIBRATION)
+    backend = create_backend("torch:cuda", student, precision="fp32")
+    found, again = infer_maps(backend, left, right, request), infer_maps(backend, left, right, request)
+    assert np.array_equal(found.points_m, again.points_m, equal_nan=True)
+    np.testing.assert_allclose(found.depth_m, depth_from_disparity(found.disparity_px, CALIBRATION), rtol=3e-7)
+    np.testing.assert_allclose(found.points_m, points_from_depth(found.depth_m, CALIBRATION), rtol=3e-7)
+    if plan.network_size[0] <= 90:  # enlarged images may differ by a gray level
+        expected = infer_maps(OnTheHost(backend), left, right, request)
+        assert np.nanmedian(np.abs(found.disparity_px - expected.disparity_px)) < 1e-3
 
 
 def test_after_a_failure_the_recording_is_made_anew(recorded_on_the_cpu, known_answer, monkeypatch):

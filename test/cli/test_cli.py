@@ -2,10 +2,13 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from stereo_dp_ros.cli.main import main
 from stereo_dp_ros.core.images import read_disparity, write_disparity, write_image
@@ -173,6 +176,35 @@ def test_bench_puts_every_method_in_one_run(toy, capsys):
     assert report["threads"] == 1
 
 
+def test_bench_takes_several_sizes_other_networks_and_scores(toy, pair, capsys):
+    sizes = ["--size", "160x96", "--size", "150x70"]
+    chosen = ["--model", toy, "--backend", "onnxruntime", "--onnx", str(Path(toy).with_suffix(".onnx"))]
+    arguments = [*sizes, *chosen, "--pairs", str(pair.parents[1]), "--rounds", "1", "--threads", "1", "--json"]
+    assert main(["bench", *arguments]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["size"] for row in rows} == {"160x96", "150x70"}
+    assert all(row["ratio_to_sgbm"] == 1.0 for row in rows if row["method"] == "MODE_SGBM")
+    ours = [row for row in rows if row["method"] == "model"]
+    assert {(row["model"], row["backend"], row["device"]) for row in ours} == {("toy", "onnxruntime", "CPU")}
+    assert all(set(row["accuracy"]) == {pair.parent.name} for row in ours)
+    peers = {(row["model"], row["backend"], row["precision"]) for row in rows if row["method"] == "peer"}
+    assert {("toy", "onnxruntime", "fp32"), ("toy", "openvino", "fp32")} <= peers
+
+
+def test_bench_tells_a_network_that_is_none_of_two_images(toy, tmp_path, capsys):
+    path = tmp_path / "one.onnx"
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
+    answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, 3, 32, 32])
+    graph = helper.make_graph([helper.make_node("Relu", ["image"], ["answer"])], "one", [image], [answer])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert main(["bench", "--model", toy, "--backend", "onnxruntime", "--onnx", str(path)]) == 2
+    assert capsys.readouterr().err.endswith("its inputs are image of 4 dimensions, expected two images (1, 3, H, W)\n")
+    assert main(["bench", "--model", toy, "--backend", "onnxruntime", "--onnx", str(tmp_path / "no.onnx")]) == 2
+    assert "no.onnx: there is no such file" in capsys.readouterr().err
+    assert main(["bench", "--model", toy, "--backend", "none"]) == 2
+    assert "no backend is named 'none'" in capsys.readouterr().err
+
+
 def test_bad_input_is_one_line_and_exit_code_2(pair, toy, tmp_path, capsys):
     im0, im1, out = pair / "im0.png", pair / "im1.png", tmp_path / "d.pfm"
     small = tmp_path / "small.png"
@@ -193,6 +225,7 @@ def test_bad_input_is_one_line_and_exit_code_2(pair, toy, tmp_path, capsys):
         (["evaluate", tmp_path / "none"], "none: no such folder"),
         (["evaluate", tmp_path / "pairs", "--method", "nope"], "invalid choice: 'nope'"),
         (["bench", "--size", "640"], "'640', expected WIDTHxHEIGHT"),
+        (["bench", "--size", "100x70"], "size is 100x70, expected at least 144 px of width for SGBM"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         ([], "required: COMMAND"),
     ]
