@@ -56,8 +56,10 @@ class AblationConfig:
     prune: PruneConfig = field(default_factory=PruneConfig)
 
     def budget(self) -> dict[str, Any]:
-        """What a row's figures depend on: all but the number of seeds and the size of the cache. JSON types."""
+        """What a row's figures depend on: not the number of seeds, the cache or the workers. JSON types."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        for data in plain["data"].values():
+            del data["workers"]
         return {name: value for name, value in plain.items() if name not in ("seeds", "cache_gib")}
 
 

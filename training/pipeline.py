@@ -85,8 +85,8 @@ class PipelineConfig:
             raise TrainingError(f"student.type is {kind!r}; expected one that can be pruned: {', '.join(PORTS)}")
         if not self.distil and not self.init:
             raise TrainingError("distil is empty; expected runs, or init: a model to begin with")
-        if not self.distil and self.baseline:
-            raise TrainingError("baseline is true and distil is empty; expected runs to train the baseline with")
+        if not self.distil and (self.baseline or not self.prune.steps):
+            raise TrainingError("distil is empty; expected runs, or baseline: false and at least one pruning step")
 
     def runs(self) -> dict[str, list[RunConfig]]:
         """The lists of runs by their place in the config."""
@@ -177,7 +177,7 @@ class Pipeline:
         stages: dict[str, Callable[[], dict[str, Any] | None]] = {"teacher": self._teacher}
         if self.config.baseline:
             stages["ground_truth"] = self._baseline
-        stages["distilled"] = self._distil
+        stages["distilled" if self.config.distil else "initial"] = self._distil
         for step in range(1, self.config.prune.steps + 1):
             stages[f"pruned_{step}"] = lambda step=step: self._prune(step)
         if self.config.scratch:

@@ -13,8 +13,12 @@ ASIDE = ("export", "evaluate")
 
 
 def teacher_verdict(stages: dict[str, Any]) -> tuple[bool, str]:
-    """Whether distillation results count, and the line that says why, for every set that was measured."""
-    teacher, baseline = (stages.get(name, {}).get("metrics") for name in ("teacher", "ground_truth"))
+    """Whether distillation results count, and the line that says why, for every set that was measured.
+
+    The student trained on ground truth alone is the stage `ground_truth`, or the model that a pipeline began with.
+    """
+    student = "ground_truth" if "ground_truth" in stages else "initial"
+    teacher, baseline = (stages.get(name, {}).get("metrics") for name in ("teacher", student))
     if not teacher or not baseline:
         return False, "Distillation results do not count: teacher and ground-truth student were not both measured."
     parts, enough = [], True

@@ -79,7 +79,9 @@ class TeacherConfig:
     def __post_init__(self) -> None:
         given = [name for name in ("model", "file", "network") if getattr(self, name)]
         if len(given) != 1:
-            raise TrainingError(f"teacher has {' and '.join(given) or 'neither'}; expected one of model, file, network")
+            raise TrainingError(
+                f"teacher has {' and '.join(given) or 'none of them'}; expected one of model, file, network"
+            )
         if self.scale <= 0 or (self.scale != 1.0 and not self.model):
             raise TrainingError(f"teacher.scale is {self.scale}; expected above 0, and 1 for other than a model")
 

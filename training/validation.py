@@ -16,7 +16,8 @@ from training.data.sample import StereoSample
 
 __all__ = ["ProceduralPair", "validation_pairs"]
 
-VALIDATION_CONFIG = SceneConfig(width_px=640, height_px=384, max_disparity_px=(16.0, 160.0))
+VALIDATION_CONFIG = SceneConfig(width_px=640, height_px=384, max_disparity_px=(16.0, 160.0), texture_dir=None)
+"""Painted without photographs, so that the scenes behind a manifest's figures are the same on every machine."""
 
 
 @lru_cache(maxsize=1)

@@ -16,9 +16,10 @@ from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.evaluation import score_pairs
 from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.core.pairs import PairFolder
-from stereo_dp_ros.networks import build_network, load_network
+from stereo_dp_ros.networks import build_network, describe_network, load_network
 from training.config import DataConfig, OptimConfig, TrainConfig
 from training.export import PARITY_PX, count_macs, export_model
+from training.prune import PruneConfig, prune_step
 from training.trainer import Trainer
 
 
@@ -42,10 +43,12 @@ class ShiftedNoise(PairFolder):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, tiny_network: dict[str, Any], noise_scenes: Any) -> Path:
-    """Manifest of a tiny network exported after two steps."""
+    """Manifest of a tiny pruned network exported after two steps."""
     out = tmp_path_factory.mktemp("run")
+    network = build_network(tiny_network)
+    prune_step(network, 1, PruneConfig(steps=1, fraction=0.5, round_to=4))
     config = TrainConfig(
-        network=tiny_network,
+        network=describe_network(network),
         samples=4,
         precision="32-true",
         data=DataConfig(crop_height_px=64, crop_width_px=96, workers=0),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.models import load_model
-from stereo_dp_ros.networks import load_network
+from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
 from training import pipeline
 from training.errors import TrainingError
 from training.pipeline import Pipeline, load_pipeline_config, rehearsal
@@ -42,6 +43,28 @@ class StopAfter:
 
 def cpu() -> Fabric:
     return Fabric(accelerator="cpu", devices=1, precision="32-true")
+
+
+def untrained_model(folder: Path) -> str:
+    """Manifest of a small `corr`; it has weights, but its ONNX file is empty."""
+    config = {
+        "max_disparity_px": 32,
+        "stem_channels": 16,
+        "feature_channels": [16, 16, 16],
+        "match_channels": [16, 16],
+        "coarse_groups": 4,
+        "volume_channels": [16, 16, 16],
+        "mask_channels": 16,
+    }
+    torch.manual_seed(0)
+    network = build_network({"type": "corr", "config": config})
+    folder.mkdir()
+    (folder / "tiny.onnx").touch()
+    save_weights(network, folder / "tiny.safetensors")
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    manifest = {"name": "tiny", "size_multiple": 32, "max_disparity_px": 28.0, "files": files}
+    (folder / "tiny.json").write_text(json.dumps({**manifest, "network": describe_network(network)}))
+    return str(folder / "tiny.json")
 
 
 def weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
@@ -100,6 +123,33 @@ def test_slices_leave_the_weights_of_an_uninterrupted_run(tmp_path: Path) -> Non
             assert torch.equal(value, parts[name]), f"{stage} {name}"
 
 
+def test_a_model_is_pruned_against_itself_on_enlarged_images(tmp_path: Path) -> None:
+    values = yaml.safe_load((CONFIGS / "corr_s_compress.yaml").read_text())
+    tiny = untrained_model(tmp_path / "model")
+    values["data"]["procedural"] |= {
+        "scene": {"width_px": 128, "height_px": 64, "max_disparity_px": [8.0, 24.0], "supersampling": 1},
+        "crop_height_px": 64,
+        "crop_width_px": 128,
+        "workers": 0,
+    }
+    short = [{"data": "procedural", "samples": 4, "optim": {"batch_size": 4, "warmup_samples": 0}}]
+    values |= {"init": tiny, "student": load_model(tiny).manifest.network, "teacher": {"model": tiny, "scale": 1.5}}
+    values |= {"finetune": short, "finish": short, "precision": "32-true"}
+    values |= {"prune": {"steps": 1, "fraction": 0.5, "round_to": 8, "least": 8}}
+    values |= {"validation": {"data": "procedural", "scenes": 1, "width_px": 128, "height_px": 64}}
+    (tmp_path / "compress.yaml").write_text(yaml.safe_dump(values))
+    compression = Pipeline(load_pipeline_config(tmp_path / "compress.yaml"), tmp_path / "out", cpu(), lambda: False)
+    parts = dict(list(compression.stages().items())[:3])  # up to the export, which another test looks at
+    compression.stages = lambda: parts  # type: ignore[method-assign]
+    assert compression.run()
+    stages = json.loads((tmp_path / "out" / "record.json").read_text())["stages"]
+    assert list(stages) == ["teacher", "initial", "pruned_1"]
+    assert stages["pruned_1"]["samples"] == 8
+    assert stages["pruned_1"]["macs_640x480"] < 0.6 * stages["initial"]["macs_640x480"]
+    assert stages["pruned_1"]["network"]["channels"]["match4"] == [8, 8]
+    assert teacher_verdict(stages)[1].startswith("Distillation results do not count (teacher's error lower than")
+
+
 def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     config = load_pipeline_config(CONFIGS / "smoke.yaml")
     first = Pipeline(config, tmp_path, cpu(), lambda: True)
@@ -114,8 +164,11 @@ def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         ({"distill": {}}, "unknown config fields: distill"),
         ({"loss": {"temprature_start": 1.0}}, "unknown config fields: loss.temprature_start"),
         ({"distil": [{"data": "procedural", "sample": 4}]}, r"unknown config fields: distil\[0\]\.sample"),
-        ({"teacher": {"runs": []}}, "teacher has neither file nor network"),
+        ({"teacher": {"runs": []}}, "teacher has none of them; expected one of model, file, network"),
         ({"student": {"type": "psmnet"}}, "student.type is 'psmnet'; expected one that can be pruned"),
+        ({"distil": []}, "distil is empty; expected runs, or init"),
+        ({"distil": [], "init": "corr_s"}, "distil is empty; expected runs, or baseline: false"),
+        ({"teacher": {"file": "last.pt", "scale": 2.0}}, "teacher.scale is 2.0"),
     ],
 )
 def test_typos_in_a_config_are_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -142,7 +195,7 @@ def test_a_source_that_is_not_there_ends_the_command_before_it_starts(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["procedural", "sceneflow_kitti"])
+@pytest.mark.parametrize("name", ["procedural", "sceneflow_kitti", "corr_s_compress"])
 def test_the_configs_that_are_too_long_for_a_test_can_be_read(name: str) -> None:
     config = rehearsal(load_pipeline_config(CONFIGS / f"{name}.yaml"), 20)
     assert {r.samples // r.optim.batch_size for runs in config.runs().values() for r in runs} == {20}
