@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from stereo_dp_ros.backends import BACKENDS, backend_status
 from stereo_dp_ros.backends.engine_cache import EngineCache
 from stereo_dp_ros.backends.registry import AUTO, Choice
+from stereo_dp_ros.cli.options import size
+from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models, load_model
 
 __all__ = ["add_arguments", "run"]
+
+_BYTES = {
+    "weight_bytes": "of weights",
+    "pair_bytes": "of images in and maps out",
+    "product_bytes": "through convolutions and matrix products, all between them fused",
+    "operator_bytes": "through all operators, nothing fused",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--backends", action="store_true", help="list the runtimes instead")
+    parser.add_argument(
+        "--workload",
+        type=size,
+        metavar="WxH",
+        help="count the operations and bytes of each model for a network input of this size instead (needs torch)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.workload:
+        _print_workloads(arguments.workload, as_json=arguments.json)
+        return 0
     rows = _backend_rows() if arguments.backends else _model_rows()
     if arguments.json:
         print(json.dumps(rows, indent=1))
@@ -34,6 +54,25 @@ def run(arguments: argparse.Namespace) -> int:
         for row in rows:
             _print_model(row)
     return 0
+
+
+def _print_workloads(image_size: tuple[int, int], *, as_json: bool) -> None:
+    try:
+        workload = importlib.import_module("stereo_dp_ros.backends.workload")
+        torch_backend = importlib.import_module("stereo_dp_ros.backends.torch_backend")
+    except ImportError:
+        raise BackendError("counting operations needs torch and safetensors (pip install torch safetensors)") from None
+    rows = {
+        name: asdict(workload.count_workload(torch_backend.load_weights(load_model(name)), image_size))
+        for name in list_models()
+    }
+    if as_json:
+        print(json.dumps({"size": f"{image_size[0]}x{image_size[1]}", "models": rows}, indent=1))
+        return
+    for name, row in rows.items():
+        print(f"{name} at {image_size[0]}x{image_size[1]}, floats of two bytes: {row['macs'] / 1e9:.2f} GMAC")
+        for kind, what in _BYTES.items():
+            print(f"  {row[kind] / 1e6:8.2f} MB {what}")
 
 
 def _backend_rows() -> list[dict[str, Any]]:
