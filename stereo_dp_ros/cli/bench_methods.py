@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.backends import load_estimator, usable_choices
+from stereo_dp_ros.backends.peers import load_peers
 from stereo_dp_ros.backends.registry import choices
-from stereo_dp_ros.cli.bench_peers import load_peers
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.estimator import StereoEstimator
 
@@ -107,7 +107,7 @@ def model_methods(names: Iterable[str], backends: Iterable[str], threads: int) -
 
 
 def peer_methods(paths: Iterable[str], threads: int) -> list[BenchMethod]:
-    """Each of these ONNX files in each runtime that takes it; see `bench_peers.load_peers`."""
+    """Each of these ONNX files in each runtime that takes it; see `backends.peers.load_peers`."""
     return [
         BenchMethod("peer", peer.name, peer.backend, peer.precision, peer.device, peer.infer)
         for path in paths

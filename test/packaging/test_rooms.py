@@ -30,7 +30,9 @@ ROS = {
     "sensor_msgs_py", "std_msgs", "stereo_msgs",
 }  # fmt: skip
 TORCH = {"torch", "safetensors", "torch_pruning", "lightning_fabric", "torch2trt", "tensorboard"}
-TORCH_BACKEND = ("torch_backend", "deployed_network", "tensorrt_torch2trt")
+TORCH_BACKEND = (
+    "torch_backend", "torch_maps", "torch_stages", "deployed_network", "tensorrt_torch2trt", "workload",
+)  # fmt: skip
 RUNTIMES = {"onnxruntime", "openvino", "tensorrt"}
 
 # group of foreign modules: the rooms, or single modules, that may import them
