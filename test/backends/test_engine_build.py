@@ -158,6 +158,34 @@ def test_each_call_of_the_driver_may_fail(machine, toy, call):
     assert machine.cuda.memory == {} and EngineCache().records() == []
 
 
+def test_after_a_failure_the_engine_is_loaded_again(machine, toy):
+    build(toy)
+    backend = create_backend("tensorrt", toy)
+    left, right = images()
+    backend.infer(left, right)
+    held = len(machine.cuda.memory)
+    machine.cuda.faults.add("cuGraphLaunch")
+    with pytest.raises(BackendError, match="^cuGraphLaunch failed"):
+        backend.infer(left, right)
+    assert (machine.cuda.memory, machine.cuda.streams, machine.cuda.graphs) == ({}, set(), {})
+    machine.cuda.faults.clear()
+    np.testing.assert_allclose(backend.infer(left, right)[0], left.mean(axis=2) / 4, rtol=1e-5)
+    assert len(machine.cuda.memory) == held
+
+
+def test_what_a_failed_gpu_refuses_to_free_keeps_nothing_else(machine, toy):
+    build(toy)
+    backend = create_backend("tensorrt", toy)
+    left, right = images()
+    backend.infer(left, right)
+    held = len(machine.cuda.memory)
+    machine.cuda.faults |= {"cuGraphLaunch", "cuMemFree_v2"}
+    with pytest.raises(BackendError, match="^cuGraphLaunch failed"):
+        backend.infer(left, right)
+    assert len(machine.cuda.memory) == held // 2  # the page-locked half is free
+    assert (machine.cuda.streams, machine.cuda.graphs) == (set(), {})
+
+
 def test_an_engine_is_bound_to_its_gpu_and_version(machine, toy):
     build(toy)
     machine.cuda.name = "Other GPU"
