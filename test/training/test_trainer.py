@@ -16,15 +16,6 @@ from training.errors import TrainingError
 from training.trainer import Trainer
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """One thread, so that sums come in the same order in every run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def config(tiny_network: dict[str, object]) -> TrainConfig:
     return TrainConfig(
