@@ -152,6 +152,11 @@ class Pipeline:
     def __init__(self, config: PipelineConfig, out: Path, fabric: Fabric, should_stop: Callable[[], bool]) -> None:
         named = {f"{place}[{i}].data": r.data for place, runs in config.runs().items() for i, r in enumerate(runs)}
         require_sources(config.data, {**named, "validation.data": config.validation.data})
+        if config.init:
+            described = describe_network(model_network(config.init))
+            other = differences(describe_network(build_network(config.student)), described)
+            if other:
+                raise TrainingError(f"student is not the network of init {config.init}: {'; '.join(other)}")
         self.config = config
         self.out = out
         self.fabric = fabric

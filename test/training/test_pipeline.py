@@ -154,6 +154,13 @@ def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         Pipeline(dataclasses.replace(config, seed=4), tmp_path, cpu(), lambda: True)
 
 
+def test_a_student_that_is_not_the_model_to_begin_with_is_refused(tmp_path: Path) -> None:
+    config = load_pipeline_config(CONFIGS / "corr_s_compress.yaml")
+    other = dataclasses.replace(config, student={"type": "corr", "config": {"stem_channels": 8}})
+    with pytest.raises(TrainingError, match="not the network of init corr_s: config.stem_channels is 8, expected 16"):
+        Pipeline(other, tmp_path, cpu(), lambda: True)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
