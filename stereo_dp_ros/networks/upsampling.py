@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["convex_upsample", "depth_to_space", "neighbours_3x3", "surface_upsample"]
+__all__ = ["convex_upsample", "depth_to_space", "neighbours_3x3", "surface_upsample", "weighted_sum"]
 
 
 def neighbours_3x3(x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def convex_upsample(x: Tensor, weights: Tensor, factor: int) -> Tensor:
     -------
     (N, 1, H·factor, W·factor)
     """
-    return depth_to_space((neighbours_3x3(x).unsqueeze(2) * weights).sum(dim=1), factor)
+    return depth_to_space(weighted_sum(neighbours_3x3(x), weights), factor)
 
 
 def surface_upsample(x: Tensor, weights: Tensor, factor: int, gap: float) -> Tensor:
@@ -44,13 +44,24 @@ def surface_upsample(x: Tensor, weights: Tensor, factor: int, gap: float) -> Ten
     around = neighbours_3x3(x)
     highest, lowest = around.amax(dim=1, keepdim=True), -(-around).amax(dim=1, keepdim=True)
     front = _above(around - (highest + lowest) / 2) * _above(highest - lowest - gap)
-    total = (around.unsqueeze(2) * weights).sum(dim=1)
-    front_total = ((front * around).unsqueeze(2) * weights).sum(dim=1)
-    front_weight = (front.unsqueeze(2) * weights).sum(dim=1)
+    total = weighted_sum(around, weights)
+    front_total = weighted_sum(front * around, weights)
+    front_weight = weighted_sum(front, weights)
     in_front = _above(front_weight - 0.5)
     chosen_total = total - front_total + in_front * (2 * front_total - total)
     chosen_weight = 1.0 - front_weight + in_front * (2 * front_weight - 1.0)
     return depth_to_space(chosen_total / chosen_weight, factor)
+
+
+def weighted_sum(x: Tensor, weights: Tensor) -> Tensor:
+    """Over K maps (N, K, H, W) with weights (N, K, C, H, W), to (N, C, H, W).
+
+    Term by term, which a compiler makes one pass over the weights, instead of a product that is written and summed.
+    """
+    total = x[:, 0:1] * weights[:, 0]
+    for k in range(1, x.shape[1]):
+        total = total + x[:, k : k + 1] * weights[:, k]
+    return total
 
 
 def _above(x: Tensor) -> Tensor:

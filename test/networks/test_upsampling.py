@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from stereo_dp_ros.networks.upsampling import convex_upsample, neighbours_3x3, surface_upsample
+from stereo_dp_ros.networks.upsampling import convex_upsample, neighbours_3x3, surface_upsample, weighted_sum
 
 
 def random_weights(h: int, w: int, factor: int) -> torch.Tensor:
@@ -56,3 +56,9 @@ def test_within_the_gap_both_upsamplings_are_the_same() -> None:
     x = torch.rand(1, 1, 5, 6, generator=torch.Generator().manual_seed(1)) * 0.9
     weights = random_weights(5, 6, 4)
     torch.testing.assert_close(surface_upsample(x, weights, 4, gap=1.0), convex_upsample(x, weights, 4))
+
+
+def test_the_weighted_sum_is_that_of_its_terms() -> None:
+    x = torch.tensor([1.0, 10.0, 100.0]).reshape(1, 3, 1, 1)
+    weights = torch.tensor([[2.0, 0.5], [3.0, 0.25], [4.0, 0.125]]).reshape(1, 3, 2, 1, 1)
+    assert weighted_sum(x, weights).flatten().tolist() == [432.0, 15.5]
