@@ -12,7 +12,8 @@ import yaml
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.images import read_disparity, write_disparity
-from training.pipeline import Pipeline, load_pipeline_config
+from training.pipeline import Pipeline
+from training.pipeline_config import load_pipeline_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "sceneflow_kitti.yaml"
 SMALL_STUDENT = {"max_disparity_px": 32, "stem_channels": 8, "stage_channels": [8, 16, 16, 16]}

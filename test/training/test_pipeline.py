@@ -15,7 +15,8 @@ from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
 from training import pipeline
 from training.errors import TrainingError
-from training.pipeline import Pipeline, load_pipeline_config, rehearsal
+from training.pipeline import Pipeline
+from training.pipeline_config import load_pipeline_config, rehearsal
 from training.report import teacher_verdict
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
