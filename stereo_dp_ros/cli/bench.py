@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +16,7 @@ from tqdm import tqdm
 from stereo_dp_ros.cli import bench_node
 from stereo_dp_ros.cli.bench_methods import REFERENCE, BenchMethod, model_methods, opencv_methods, peer_methods
 from stereo_dp_ros.cli.options import positive_float, positive_int, size
+from stereo_dp_ros.cli.reporting import machine_facts
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import ImageError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
@@ -73,7 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [row for image_size in sizes for row in _timed(methods, image_size, arguments)]
     if arguments.pairs:
         _add_accuracy(rows, methods, arguments.pairs)
-    report = {"machine": _machine(), "threads": arguments.threads, "rounds": arguments.rounds, "rows": rows}
+    report = {
+        "machine": machine_facts()["machine"],
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "rows": rows,
+    }
     if arguments.json:
         print(json.dumps(report, indent=1))
     else:
@@ -149,18 +153,6 @@ def _add_accuracy(rows: list[dict[str, Any]], methods: list[BenchMethod], folder
                 method.device,
             ):
                 row["accuracy"] = accuracy
-
-
-def _machine() -> str:
-    model = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass  # no such file outside Linux; the architecture then has to do
-    return f"{model}, {os.cpu_count()} cores"
 
 
 def _print_table(report: dict[str, Any]) -> None:

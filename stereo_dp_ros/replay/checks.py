@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.camera_info import delivered_projection, delivered_size
 from stereo_dp_ros.core.errors import DataError
-from stereo_dp_ros.replay.decoding import cloud_points, disparity_pixels, float_pixels, projection_of
+from stereo_dp_ros.replay.decoding import cloud_points, disparity_pixels, float_pixels
 from stereo_dp_ros.replay.messages import stamp_ns
 
 __all__ = ["check_camera_info", "check_cloud", "check_confidence", "check_depth", "check_disparity"]
@@ -76,7 +77,7 @@ def check_camera_info(info: Any, disparity: Any, calibration: StereoCalibration)
     problem = _compare_headers(info, disparity)
     if problem is not None:
         return problem
-    projection, (width, height) = projection_of(info)
+    projection, (width, height) = delivered_projection(info), delivered_size(info)
     if (width, height) != (calibration.width_px, calibration.height_px):
         return f"is for {width}x{height}, expected {calibration.width_px}x{calibration.height_px}"
     expected = {

@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.camera_info import delivered_projection, delivered_size
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.image_messages import decode_compressed, decode_image
-from stereo_dp_ros.core.rectification import CameraParameters
 from stereo_dp_ros.replay.messages import FLOAT32_POINT_FIELD, FLOAT64_POINT_FIELD
 
 __all__ = [
     "calibration_of",
-    "camera_of",
     "cloud_colors",
     "cloud_points",
     "color_pixels",
     "disparity_pixels",
     "float_pixels",
     "image_pixels",
-    "projection_of",
 ]
 
 
@@ -38,40 +36,8 @@ def calibration_of(left_info: Any, right_info: Any) -> StereoCalibration:
     CalibrationError
         See `StereoCalibration.from_projections`.
     """
-    left, (width, height) = projection_of(left_info)
-    right, _ = projection_of(right_info)
-    return StereoCalibration.from_projections(left, right, width, height)
-
-
-def projection_of(info: Any) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """P (3, 4) and the width and height of the image that a CameraInfo describes, roi and binning applied."""
-    roi = info.roi
-    width, height = (roi.width, roi.height) if roi.width and roi.height else (info.width, info.height)
-    size = (int(width) // max(int(info.binning_x), 1), int(height) // max(int(info.binning_y), 1))
-    return _delivered(np.array(info.p, np.float64).reshape(3, 4), info), size
-
-
-def camera_of(info: Any) -> CameraParameters:
-    """What a CameraInfo says of the raw camera, roi and binning applied."""
-    projection, size = projection_of(info)
-    return CameraParameters(
-        *size,
-        k=_delivered(np.array(info.k, np.float64).reshape(3, 3), info),
-        d=np.array(info.d, np.float64),
-        r=np.array(info.r, np.float64).reshape(3, 3),
-        p=projection,
-        distortion_model=str(info.distortion_model),
-    )
-
-
-def _delivered(matrix: NDArray[np.float64], info: Any) -> NDArray[np.float64]:
-    """K or P of the image as it is delivered: moved by the roi, then scaled by the binning."""
-    if matrix.any():  # an uncalibrated camera's zeros stay zeros
-        matrix[0, 2] -= info.roi.x_offset
-        matrix[1, 2] -= info.roi.y_offset
-    matrix[0] /= max(int(info.binning_x), 1)
-    matrix[1] /= max(int(info.binning_y), 1)
-    return matrix
+    left, right = delivered_projection(left_info), delivered_projection(right_info)
+    return StereoCalibration.from_projections(left, right, *delivered_size(left_info))
 
 
 def image_pixels(message: Any, name: str = "image") -> NDArray[np.uint8]:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.camera_info import delivered_camera
 from stereo_dp_ros.core.errors import CalibrationError, ImageError
 from stereo_dp_ros.core.rectification import RectifiedWindow, Rectifier
-from stereo_dp_ros.replay.decoding import calibration_of, camera_of, image_pixels
+from stereo_dp_ros.replay.decoding import calibration_of, image_pixels
 from stereo_dp_ros.replay.pairing import StereoPair
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
@@ -51,7 +52,7 @@ class PairPreparation:
             except CalibrationError as error:
                 raise CalibrationError(f"{', '.join(names)}: {error}") from None
             if self._topics.is_raw:
-                self._rectifier = Rectifier(camera_of(pair.left_info), camera_of(pair.right_info), names)
+                self._rectifier = Rectifier(delivered_camera(pair.left_info), delivered_camera(pair.right_info), names)
             self._key = key
         return self._calibration
 

@@ -1,4 +1,4 @@
-"""Camera geometry from CameraInfo messages, with binning and region of interest as image_geometry applies them."""
+"""The newest CameraInfo messages of both cameras, and the geometry of a pair of images from them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
 from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.camera_info import delivered_projection, delivered_size
 from stereo_dp_ros.core.errors import CalibrationError
 
-__all__ = [
-    "CameraInfos",
-    "CameraPair",
-    "MissingCameraInfoError",
-    "delivered_intrinsics",
-    "delivered_projection",
-    "delivered_size",
-]
+__all__ = ["SIDES", "CameraInfos", "CameraPair", "MissingCameraInfoError"]
 
 _SIZES_KEPT = 8  # per side; more than a camera switches between
 _NEGLIGIBLE_LEFT_TX = 1e-9
@@ -56,35 +49,6 @@ class CameraPair:
             f"({left_tx:g} - {right_tx:g}) / {self.right.p[0]:g} = {self.calibration.baseline_m:.6g} m, and points "
             "are in the left camera's own optical frame"
         )
-
-
-def delivered_size(info: CameraInfo) -> tuple[int, int]:
-    """Return (width, height) in px of the images that `info` describes, after roi and binning.
-
-    A binning of 0 is 1, and a roi without size is the full resolution.
-    """
-    roi = info.roi
-    width, height = (roi.width, roi.height) if roi.width and roi.height else (info.width, info.height)
-    return int(width // max(info.binning_x, 1)), int(height // max(info.binning_y, 1))
-
-
-def delivered_projection(info: CameraInfo) -> NDArray[np.float64]:
-    """Return P (3, 4) in px of the delivered image: moved by the roi, then scaled by the binning."""
-    return _delivered(np.array(info.p, np.float64).reshape(3, 4), info)
-
-
-def delivered_intrinsics(info: CameraInfo) -> NDArray[np.float64]:
-    """Return K (3, 3) in px of the delivered image: moved by the roi, then scaled by the binning."""
-    return _delivered(np.array(info.k, np.float64).reshape(3, 3), info)
-
-
-def _delivered(matrix: NDArray[np.float64], info: CameraInfo) -> NDArray[np.float64]:
-    if matrix.any():  # an uncalibrated camera's zeros stay zeros
-        matrix[0, 2] -= info.roi.x_offset
-        matrix[1, 2] -= info.roi.y_offset
-    matrix[0] /= max(info.binning_x, 1)
-    matrix[1] /= max(info.binning_y, 1)
-    return matrix
 
 
 def _content_key(info: CameraInfo) -> tuple[Any, ...]:

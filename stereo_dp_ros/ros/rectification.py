@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo
 
-from stereo_dp_ros.core.rectification import CameraParameters, RectifiedWindow, Rectifier
-from stereo_dp_ros.ros.camera import CameraPair, delivered_intrinsics, delivered_projection, delivered_size
+from stereo_dp_ros.core.camera_info import delivered_camera
+from stereo_dp_ros.core.rectification import RectifiedWindow, Rectifier
+from stereo_dp_ros.ros.camera import CameraPair
 
 __all__ = ["Rectification"]
 
@@ -39,18 +39,6 @@ class Rectification:
         """Return what rectifies the images of `cameras`, with its maps built; raises as a call does."""
         if self._rectifier is None or self._key != cameras.key:
             self._key, self._rectifier = None, None
-            self._rectifier = Rectifier(_parameters(cameras.left), _parameters(cameras.right), self._topics)
+            self._rectifier = Rectifier(delivered_camera(cameras.left), delivered_camera(cameras.right), self._topics)
             self._key = cameras.key
         return self._rectifier
-
-
-def _parameters(info: CameraInfo) -> CameraParameters:
-    """The camera as it delivers images, after roi and binning."""
-    return CameraParameters(
-        *delivered_size(info),
-        k=delivered_intrinsics(info),
-        d=np.array(info.d, np.float64),
-        r=np.array(info.r, np.float64).reshape(3, 3),
-        p=delivered_projection(info),
-        distortion_model=info.distortion_model,
-    )

@@ -11,8 +11,9 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from stereo_dp_ros.core.camera_info import delivered_size
 from stereo_dp_ros.core.rectification_check import measure_alignment
-from stereo_dp_ros.ros.camera import SIDES, CameraInfos, delivered_size
+from stereo_dp_ros.ros.camera import SIDES, CameraInfos
 from stereo_dp_ros.ros.faults import FaultLog, Severity
 from stereo_dp_ros.ros.inputs import Input
 from stereo_dp_ros.ros.parameters import NodeParameters

@@ -10,13 +10,11 @@ from ros_scene import PlaneScene
 from sensor_msgs.msg import CameraInfo
 
 from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.camera_info import delivered_camera, delivered_projection, delivered_size
 from stereo_dp_ros.core.errors import CalibrationError
 from stereo_dp_ros.ros.camera import (
     CameraInfos,
     MissingCameraInfoError,
-    delivered_intrinsics,
-    delivered_projection,
-    delivered_size,
 )
 
 LEFT, RIGHT = "/left/camera_info", "/right/camera_info"
@@ -69,7 +67,7 @@ def test_binning_and_roi(
     info.binning_x, info.binning_y = binning
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = roi
     assert delivered_size(info) == size
-    k, p = delivered_intrinsics(info), delivered_projection(info)
+    k, p = delivered_camera(info).k, delivered_projection(info)
     assert (k[0, 2], k[1, 2]) == principal_k
     assert (p[0, 2], p[1, 2]) == principal_p
     assert (p[0, 0], p[1, 1]) == focal_p
