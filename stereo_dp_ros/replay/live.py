@@ -153,7 +153,8 @@ def _watch(
         if stop() and not run.interrupted:
             run.interrupted = True
             player.pipe.send("stop")
-        for pipe in wait([player.pipe, recorder.pipe], 0.1):
+        # a player that told its error closes its pipe, which must not be taken for another error
+        for pipe in wait([recorder.pipe] if deadline_s else [player.pipe, recorder.pipe], 0.1):
             kind, value = _receive(run, player) if pipe is player.pipe else recorder.receive()
             if kind == "published":
                 stamp, published_ns = value

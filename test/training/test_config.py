@@ -12,9 +12,8 @@ from training.trainer import learning_rate
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("corr_*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_config_is_read_and_survives_a_round_trip(path: Path) -> None:
-    config = load_config(path)
+def test_the_shipped_config_is_read_and_survives_a_round_trip() -> None:
+    config = load_config(CONFIGS / "corr_s.yaml")
     assert parse_config(TrainConfig, to_dict(config)) == config
 
 
