@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from std_msgs.msg import Header
 
+from stereo_dp_ros.core.stamp_pairing import StampQueues
+
 __all__ = ["ImagePair", "StereoSynchronizer", "TimedMessage", "create_pairing"]
 
 SIDES = ("left", "right")
@@ -69,31 +71,15 @@ class BuiltinPairing:
     name = "builtin"
 
     def __init__(self, queue_size: int, tolerance_ns: int | None, on_pair: PairCallback) -> None:
-        self.queues: list[dict[int, TimedMessage]] = [{}, {}]
-        self._queue_size = queue_size
-        self._tolerance_ns = tolerance_ns
+        self._stamps: StampQueues[TimedMessage] = StampQueues(queue_size, tolerance_ns)
+        self.queues: list[dict[int, TimedMessage]] = self._stamps.queues
         self._on_pair = on_pair
 
     def add(self, side: int, message: TimedMessage) -> None:
         """Queue `message` (side 0 left, 1 right) and hand over the pair it completes."""
-        stamp_ns = message.stamp_ns
-        own, other = self.queues[side], self.queues[1 - side]
-        own[stamp_ns] = message
-        while len(own) > self._queue_size:
-            del own[min(own)]
-        partner_ns = self._partner_of(stamp_ns, other)
-        if partner_ns is None or stamp_ns not in own:
-            return
-        pair = (own.pop(stamp_ns), other.pop(partner_ns))
-        self._on_pair(*(pair if side == 0 else reversed(pair)))
-
-    def _partner_of(self, stamp_ns: int, other: dict[int, TimedMessage]) -> int | None:
-        if self._tolerance_ns is None:
-            return stamp_ns if stamp_ns in other else None
-        nearest_ns = min(other, key=lambda candidate_ns: abs(candidate_ns - stamp_ns), default=None)
-        if nearest_ns is None or abs(nearest_ns - stamp_ns) >= self._tolerance_ns:
-            return None
-        return nearest_ns
+        pair = self._stamps.add(side, message.stamp_ns, message)
+        if pair is not None:
+            self._on_pair(*pair)
 
 
 class MessageFiltersPairing:
