@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import build_network, describe_network
 from training.checkpoint import differences
-from training.config import DataConfig, parse_config
+from training.config import DataConfig, read_config
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
 from training.prune import PruneConfig, prune_step
@@ -218,10 +217,7 @@ def _rehearsal(config: AblationConfig, steps: int) -> AblationConfig:
 
 def load_ablation_config(path: Path) -> AblationConfig:
     """Read a YAML file; a TrainingError names the file and the field."""
-    try:
-        config: AblationConfig = parse_config(AblationConfig, yaml.safe_load(path.read_text()))
-    except (StereoDpError, OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"{path}: {error}") from error
+    config: AblationConfig = read_config(AblationConfig, path)
     return config
 
 

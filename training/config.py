@@ -11,9 +11,19 @@ from typing import Any
 
 import yaml
 
+from stereo_dp_ros.core.errors import StereoDpError
 from training.errors import TrainingError
 
-__all__ = ["DataConfig", "LossConfig", "OptimConfig", "TrainConfig", "load_config", "parse_config", "to_dict"]
+__all__ = [
+    "DataConfig",
+    "LossConfig",
+    "OptimConfig",
+    "TrainConfig",
+    "load_config",
+    "parse_config",
+    "read_config",
+    "to_dict",
+]
 
 
 @dataclass(frozen=True)
@@ -144,12 +154,17 @@ def _parse_value(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def load_config(path: Path) -> TrainConfig:
-    """Read a YAML file; a TrainingError names the file and the field."""
+def read_config(cls: type[Any], path: Path) -> Any:
+    """Read a YAML file into the dataclass `cls`; a TrainingError names the file and the field."""
     try:
-        config: TrainConfig = parse_config(TrainConfig, yaml.safe_load(path.read_text()))
-    except (TrainingError, yaml.YAMLError) as error:
+        return parse_config(cls, yaml.safe_load(path.read_text()))
+    except (StereoDpError, OSError, yaml.YAMLError) as error:
         raise TrainingError(f"{path}: {error}") from error
+
+
+def load_config(path: Path) -> TrainConfig:
+    """The run in a YAML file, as `read_config`."""
+    config: TrainConfig = read_config(TrainConfig, path)
     return config
 
 

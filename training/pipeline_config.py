@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stereo_dp_ros.core.errors import StereoDpError
-from training.config import DataConfig, parse_config
+from training.config import DataConfig, read_config
 from training.distill import DistillConfig
 from training.errors import TrainingError
 from training.prune import PORTS, PruneConfig
@@ -83,10 +80,7 @@ class PipelineConfig:
 
 def load_pipeline_config(path: Path) -> PipelineConfig:
     """Read a YAML file; a TrainingError names the file and the field."""
-    try:
-        config: PipelineConfig = parse_config(PipelineConfig, yaml.safe_load(path.read_text()))
-    except (StereoDpError, OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"{path}: {error}") from error
+    config: PipelineConfig = read_config(PipelineConfig, path)
     return config
 
 
