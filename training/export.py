@@ -213,7 +213,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         pairs = [*validation_pairs(arguments.scenes), *(find_pairs(arguments.pairs) if arguments.pairs else [])]
-        path = export_model(arguments.checkpoint, arguments.name, arguments.out, pairs, min_area_px=arguments.min_area)
+        size = {"enlargement": arguments.enlargement, "min_area_px": arguments.min_area}
+        path = export_model(arguments.checkpoint, arguments.name, arguments.out, pairs, **size)
     except StereoDpError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 2

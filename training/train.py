@@ -7,6 +7,7 @@ progress, with a checkpoint.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
@@ -30,7 +31,7 @@ from training.evaluate import evaluate_pairs
 from training.sources import build_scenes
 from training.trainer import Trainer
 
-__all__ = ["StopRequest", "initial_weights", "main"]
+__all__ = ["StopRequest", "begun_with", "main"]
 
 
 class StopRequest:
@@ -73,7 +74,9 @@ def main() -> int:
         precision = cast(Any, config.precision)
         fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
         fabric.launch()
-        initial = initial_weights(arguments.init, config) if arguments.init else None
+        initial = None
+        if arguments.init:
+            config, initial = begun_with(arguments.init, config)
         scenes = build_scenes(config.data, config.seed)
         trainer = Trainer(config, scenes, arguments.out, fabric, initial=initial)
         stop = StopRequest(arguments.max_minutes)
@@ -84,19 +87,22 @@ def main() -> int:
     return 0
 
 
-def initial_weights(name: str, config: TrainConfig) -> dict[str, Tensor]:
-    """Weights of a model, shipped or a user's, for a run of the same network.
+def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, Tensor]]:
+    """The config with a model's network, and its weights; the model is shipped or a user's, whole or pruned.
 
     Raises
     ------
     TrainingError
-        If the model's network is not the config's.
+        If the model's network is not the config's; where the config has no channel table, any pruned one of it is.
     """
     model = load_model(name)
     network = load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
-    if describe_network(network) != describe_network(build_network(config.network)):
+    description = describe_network(network)
+    wanted = describe_network(build_network(config.network))
+    compared = ("type", "config", "channels") if config.network.get("channels") else ("type", "config")
+    if any(description.get(field) != wanted.get(field) for field in compared):
         raise TrainingError(f"--init {name}: has another network ({model.manifest.network}) than the config")
-    return network.state_dict()
+    return dataclasses.replace(config, network=description), network.state_dict()
 
 
 def _score(trainer: Trainer, pairs: Path | None) -> None:

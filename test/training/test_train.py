@@ -12,7 +12,8 @@ import torch
 from stereo_dp_ros.networks import build_network, describe_network, save_weights
 from training.config import TrainConfig
 from training.errors import TrainingError
-from training.train import initial_weights
+from training.prune import PruneConfig, prune_step
+from training.train import begun_with
 
 
 @pytest.fixture
@@ -36,15 +37,29 @@ def manifest(tmp_path: Path, tiny_network: dict[str, object]) -> Path:
 
 
 def test_a_run_starts_from_a_models_weights(manifest: Path, tiny_network: dict[str, object]) -> None:
-    weights = initial_weights(str(manifest), TrainConfig(network=tiny_network, samples=4))
+    config, weights = begun_with(str(manifest), TrainConfig(network=tiny_network, samples=4))
+    assert config.network == describe_network(build_network(tiny_network))
     torch.manual_seed(3)
     for name, value in build_network(tiny_network).state_dict().items():
         assert torch.equal(weights[name], value), name
 
 
+def test_a_pruned_model_is_trained_on_as_it_is(manifest: Path, tiny_network: dict[str, object]) -> None:
+    network = build_network(tiny_network)
+    prune_step(network, 1, PruneConfig(steps=1, fraction=0.5))
+    save_weights(network, manifest.with_suffix(".safetensors"))
+    content = json.loads(manifest.read_text())
+    content["network"] = describe_network(network)
+    content["files"]["tiny.safetensors"] = hashlib.sha256(manifest.with_suffix(".safetensors").read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(content))
+    config, weights = begun_with(str(manifest), TrainConfig(network=tiny_network, samples=4))
+    assert config.network == describe_network(network) and config.network["channels"]
+    build_network(config.network).load_state_dict(weights, strict=True)
+
+
 def test_a_model_of_another_network_is_refused(manifest: Path) -> None:
     with pytest.raises(TrainingError, match="has another network .* than the config"):
-        initial_weights(str(manifest), TrainConfig(network={"type": "corr"}, samples=4))
+        begun_with(str(manifest), TrainConfig(network={"type": "corr"}, samples=4))
 
 
 # In a process of its own: a runtime that an earlier test loaded may have moved this one's signal stack.
