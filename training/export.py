@@ -123,7 +123,7 @@ def measure(manifest_path: Path, pairs: Sequence[PairFolder], backend: str = "au
     rows = set_rows(score_pairs(estimator.infer, pairs))
     figures = {row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 3) for m in METRIC_NAMES}} for row in rows}
     runtime, manifest = estimator.backend, estimator.model.manifest
-    size = f"images enlarged {manifest.enlargement:g} times, small ones to {manifest.min_area_px} px"
+    size = f"images scaled by {manifest.scale:g}, small ones to {manifest.min_area_px} px"
     how = (
         f"{runtime.name} {runtime.precision}, {size}; per image over every pixel with ground truth,"
         " occluded ones included, then the mean of the set; epe in px, the rest in percent; real pairs zero-shot,"
@@ -138,12 +138,12 @@ def export_model(
     out: Path,
     pairs: Sequence[PairFolder] = (),
     *,
-    enlargement: float = 1.0,
+    scale: float = 1.0,
     min_area_px: int = 0,
 ) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
-    `enlargement` and `min_area_px` are what the manifest will say, when measured here as in use.
+    `scale` and `min_area_px` are what the manifest will say, when measured here as in use.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def export_model(
         "size_multiple": network.size_multiple,
         "max_disparity_px": network.max_disparity_px,
         "precision": "fp32",
-        "enlargement": enlargement,
+        "scale": scale,
         "min_area_px": min_area_px,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()},
         "training": _training_record(state),
@@ -208,12 +208,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
     parser.add_argument("--scenes", type=int, default=0, help="validation scenes to measure on as well (%(default)s)")
-    parser.add_argument("--enlargement", type=float, default=1.0, help="of images before the network (%(default)s)")
+    parser.add_argument("--scale", type=float, default=1.0, help="of images before the network (%(default)s)")
     parser.add_argument("--min-area", type=int, default=0, help="px that it sees at least (%(default)s)")
     arguments = parser.parse_args()
     try:
         pairs = [*validation_pairs(arguments.scenes), *(find_pairs(arguments.pairs) if arguments.pairs else [])]
-        size = {"enlargement": arguments.enlargement, "min_area_px": arguments.min_area}
+        size = {"scale": arguments.scale, "min_area_px": arguments.min_area}
         path = export_model(arguments.checkpoint, arguments.name, arguments.out, pairs, **size)
     except StereoDpError as error:
         print(f"training.export: {error}", file=sys.stderr)

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.size,
         manifest.size_multiple,
         arguments.inference_size,
-        manifest.enlargement,
+        manifest.scale,
         manifest.min_area_px,
     )
     built = build_engine(model, plan.padded_size, precision=arguments.precision, converter=arguments.converter)

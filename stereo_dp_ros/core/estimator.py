@@ -49,7 +49,7 @@ class StereoEstimator:
         """How pairs of this size are fitted to the network."""
         model = self.model.manifest
         size = (width_px, height_px)
-        return Preprocessing.plan(size, model.size_multiple, self.input_size, model.enlargement, model.min_area_px)
+        return Preprocessing.plan(size, model.size_multiple, self.input_size, model.scale, model.min_area_px)
 
     def infer(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> DisparityMap:
         """Disparity of the left image's pixels.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_dp_ros.core.errors import ModelError
-from stereo_dp_ros.core.preprocessing import MAX_ENLARGEMENT
+from stereo_dp_ros.core.preprocessing import SCALES
 
 __all__ = ["DEFAULT_MODEL", "MODELS_DIR", "Manifest", "Model", "list_models", "load_model", "read_manifest"]
 
@@ -32,8 +32,8 @@ class Manifest:
         Width and height of the network's input are multiples of this many px.
     max_disparity_px
         Largest disparity that the network can answer, in px of its input.
-    enlargement
-        Images are enlarged so many times along each side before the network (`Preprocessing.plan`); 1 or more.
+    scale
+        Images are resized so many times along each side before the network (`Preprocessing.plan`).
     min_area_px
         Images that would have fewer pixels then are enlarged to about this many; 0 for never.
     files
@@ -54,7 +54,7 @@ class Manifest:
     input: Mapping[str, Any] = field(default_factory=dict)
     outputs: Any = None
     precision: str = "fp32"
-    enlargement: float = 1.0
+    scale: float = 1.0
     min_area_px: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -126,9 +126,9 @@ def read_manifest(path: Path) -> Manifest:
     for key in ("size_multiple", "max_disparity_px"):
         if not isinstance(content[key], (int, float)) or content[key] <= 0:
             raise ModelError(f"{path}: {key} is {content[key]!r}, expected a number above 0")
-    enlargement = content.get("enlargement", 1.0)
-    if not isinstance(enlargement, (int, float)) or not 1 <= enlargement <= MAX_ENLARGEMENT:
-        raise ModelError(f"{path}: enlargement is {enlargement!r}, expected a number in 1…{MAX_ENLARGEMENT:g}")
+    scale, (least, most) = content.get("scale", 1.0), SCALES
+    if not isinstance(scale, (int, float)) or not least <= scale <= most:
+        raise ModelError(f"{path}: scale is {scale!r}, expected a number in {least:g}…{most:g}")
     area = content.get("min_area_px", 0)
     if not isinstance(area, int) or area < 0:
         raise ModelError(f"{path}: min_area_px is {area!r}, expected a whole number, 0 or more")

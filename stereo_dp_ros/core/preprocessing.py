@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.core.errors import ImageError
 
-__all__ = ["MAX_ENLARGEMENT", "Preprocessing", "require_pair"]
+__all__ = ["SCALES", "Preprocessing", "require_pair"]
 
-MAX_ENLARGEMENT = 2.0
-"""Most that small images are enlarged along each side."""
+SCALES = (0.5, 2.0)
+"""Least and most that images are scaled by along each side."""
 
 
 def require_pair(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> None:
@@ -32,8 +32,8 @@ def require_pair(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> None:
         )
 
 
-def _enlarged(size: tuple[int, int], enlargement: float, min_area_px: int) -> tuple[int, int]:
-    factor = max(enlargement, min(MAX_ENLARGEMENT, (min_area_px / (size[0] * size[1])) ** 0.5))
+def _scaled(size: tuple[int, int], scale: float, min_area_px: int) -> tuple[int, int]:
+    factor = max(scale, min(SCALES[1], (min_area_px / (size[0] * size[1])) ** 0.5))
     return round(size[0] * factor), round(size[1] * factor)
 
 
@@ -60,16 +60,16 @@ class Preprocessing:
         image_size: tuple[int, int],
         size_multiple: int,
         network_size: tuple[int, int] | None = None,
-        enlargement: float = 1.0,
+        scale: float = 1.0,
         min_area_px: int = 0,
     ) -> Preprocessing:
         """Sizes are (width, height) in px.
 
-        Without a `network_size` the image's own is multiplied by `enlargement`, and by more, up to `MAX_ENLARGEMENT`,
+        Without a `network_size` the image's own is multiplied by `scale`, and by more, up to the most of `SCALES`,
         where the network would see fewer than `min_area_px` pixels. A network that answers at a quarter of its
-        input's resolution finds finer things so; small images are fast anyway.
+        input's resolution finds finer things in larger images; small ones are fast anyway.
         """
-        width, height = network_size or _enlarged(image_size, enlargement, min_area_px)
+        width, height = network_size or _scaled(image_size, scale, min_area_px)
         padded = (-(-width // size_multiple) * size_multiple, -(-height // size_multiple) * size_multiple)
         return cls(image_size, (width, height), padded)
 

@@ -131,11 +131,13 @@ def test_small_images_are_enlarged_to_the_models_least_area(size, expected):
     assert Preprocessing.plan(size, 32, (96, 64), min_area_px=640 * 480).network_size == (96, 64)
 
 
-def test_every_image_is_enlarged_as_the_model_says():
-    assert Preprocessing.plan((640, 480), 32, enlargement=1.25).network_size == (800, 600)
-    assert Preprocessing.plan((640, 480), 32, enlargement=1.25).disparity_scale == 0.8
-    assert Preprocessing.plan((640, 480), 32, enlargement=1.25, min_area_px=800 * 600).network_size == (800, 600)
-    assert Preprocessing.plan((400, 300), 32, enlargement=1.25, min_area_px=800 * 600).network_size == (800, 600)
+def test_every_image_is_scaled_as_the_model_says():
+    assert Preprocessing.plan((640, 480), 32, scale=0.8, min_area_px=1000).network_size == (512, 384)
+    assert Preprocessing.plan((320, 240), 32, scale=0.8, min_area_px=512 * 384).network_size == (512, 384)
+    assert Preprocessing.plan((640, 480), 32, scale=1.25).network_size == (800, 600)
+    assert Preprocessing.plan((640, 480), 32, scale=1.25).disparity_scale == 0.8
+    assert Preprocessing.plan((640, 480), 32, scale=1.25, min_area_px=800 * 600).network_size == (800, 600)
+    assert Preprocessing.plan((400, 300), 32, scale=1.25, min_area_px=800 * 600).network_size == (800, 600)
 
 
 def test_disparity_of_an_enlarged_pair_is_in_its_own_pixels():

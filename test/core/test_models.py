@@ -60,7 +60,7 @@ def test_a_truncated_or_changed_file_is_refused(manifest_path, content):
         ({"name": None, "files": None}, "lacks name, files"),
         ({"files": {"mine.bin": "0"}}, "files lists no .onnx"),
         ({"size_multiple": 0}, "size_multiple is 0, expected a number above 0"),
-        ({"enlargement": 0.5}, "enlargement is 0.5, expected a number in 1…2"),
+        ({"scale": 0.4}, "scale is 0.4, expected a number in 0.5…2"),
         ({"min_area_px": 0.5}, "min_area_px is 0.5, expected a whole number, 0 or more"),
     ],
 )
