@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,9 +32,8 @@ class PairMaps:
 
     def __init__(self, forward: Forward, request: MapRequest, device: torch.device) -> None:
         self._forward = forward
-        self._plan = plan = request.plan
+        self._plan = request.plan
         self.names = tuple(name for name in MAPS if name in request.wanted)
-        self._shrinks = plan.network_size[0] < plan.image_size[0]
         calibration = request.calibration
         if calibration is not None:
             self._doffs_px = calibration.doffs_px
@@ -45,9 +43,7 @@ class PairMaps:
 
     def on_host(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What is copied to the device of a uint8 (H, W) or (H, W, 3) image."""
-        if not self._shrinks:
-            return np.ascontiguousarray(image)
-        return np.asarray(cv2.resize(image, self._plan.network_size, interpolation=cv2.INTER_AREA), np.uint8)
+        return np.ascontiguousarray(self._plan.resized(image) if self._plan.shrinks else image)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a map."""
@@ -79,7 +75,7 @@ class PairMaps:
         planar = (image[None, None] if image.ndim == 2 else image.permute(2, 0, 1)[None]).float()
         width, height = self._plan.network_size
         if planar.shape[-2:] != (height, width):
-            planar = functional.interpolate(planar, size=(height, width), mode="bilinear").round()
+            planar = functional.interpolate(planar, size=(height, width), mode="bicubic").round().clamp(0, 255)
         right, bottom = self._plan.padded_size[0] - width, self._plan.padded_size[1] - height
         if right or bottom:
             planar = functional.pad(planar, (0, right, 0, bottom), mode="replicate")

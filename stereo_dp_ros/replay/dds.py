@@ -41,9 +41,10 @@ from stereo_dp_ros.replay.messages import (
 )
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
-__all__ = ["play", "record"]
+__all__ = ["play", "publish_all", "record"]
 
 _START_DELAY_S = 0.3
+_WARM_UP_S = 10.0
 _POLL_S = 0.02
 _DEPTH = 30
 _CLASSES: dict[str, type] = {
@@ -63,7 +64,8 @@ def play(pipe: Connection, source: Path | LoopedPairs, topics: StereoTopics, rat
 
     Sends ``("ready", None)`` when every topic has a subscriber, ``("published", (stamp_ns, published_ns))`` after each
     pair (the left image's stamp, and the time just before the later image was handed to DDS), and ``("done", None)``
-    after the last. Waits for ``"start"`` in between, for ``"stop"`` at the end.
+    after the last. Waits for ``"start"`` in between, for ``"stop"`` at the end. After the first pair the clock stands
+    still until the parent says anything, for 10 s at most: the node compiles its network.
     """
 
     def work() -> None:
@@ -76,9 +78,10 @@ def play(pipe: Connection, source: Path | LoopedPairs, topics: StereoTopics, rat
                 return
             pipe.send(("ready", None))
             if pipe.recv() == "start":
-                _publish_all(pipe, bag, topics, publishers, rate)
+                publish_all(pipe, bag, topics, publishers, rate)
                 pipe.send(("done", None))
-                pipe.recv()
+                while pipe.recv() != "stop":
+                    pass
 
     _report_errors(pipe, work)
 
@@ -124,25 +127,25 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
     _report_errors(pipe, work)
 
 
-def _publish_all(
+def publish_all(
     pipe: Connection,
     bag: BagReader | LoopedPairs,
     topics: StereoTopics,
     publishers: Mapping[str, Any],
     rate: float,
 ) -> None:
-    """Publish everything when it is due, and tell of each pair; ends early when the parent says anything."""
+    """Publish everything when it is due, and tell of each pair as `play` does; ends early when the parent says stop.
+
+    `publishers` are of rclpy, by topic.
+    """
     pairing: StampPairing[int] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
     begin_ns = time.monotonic_ns() + int(_START_DELAY_S * 1e9)
     first_ns: int | None = None
+    is_warm = False
     for topic, time_ns, data in bag.raw(topics.inputs):
         first_ns = time_ns if first_ns is None else first_ns
         due_ns = begin_ns + int((time_ns - first_ns) / rate)
-        while (left_ns := due_ns - time.monotonic_ns()) > 0:
-            if pipe.poll(left_ns * 1e-9):
-                break
-        if pipe.poll():
-            pipe.recv()  # "stop"; an error where the parent is gone
+        if _is_stopped_before(pipe, due_ns):
             break
         try:
             stamp, at_ns = raw_stamp_ns(data), time.monotonic_ns()
@@ -153,6 +156,24 @@ def _publish_all(
             pair = pairing.add(topics.images.index(topic), stamp, stamp)
             if pair is not None:
                 pipe.send(("published", (pair[0], at_ns)))
+                if not is_warm:
+                    begin_ns += _wait_for_word(pipe, _WARM_UP_S)
+                    is_warm = True
+
+
+def _is_stopped_before(pipe: Connection, due_ns: int) -> bool:
+    """Wait until the steady clock shows `due_ns`, or the parent says stop; EOFError where it is gone."""
+    while pipe.poll(max(0, due_ns - time.monotonic_ns()) * 1e-9):
+        if pipe.recv() == "stop":
+            return True
+    return False
+
+
+def _wait_for_word(pipe: Connection, timeout_s: float) -> int:
+    """Wait until the parent has said something, which is not read; returns how long that took, in ns."""
+    begin_ns = time.monotonic_ns()
+    pipe.poll(timeout_s)
+    return time.monotonic_ns() - begin_ns
 
 
 class _Storage:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -43,6 +44,8 @@ def run_live(
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Play pairs to a node that is starting or running, record its outputs, and wait until its count is told.
+
+    After the first pair the bag's clock stands still until the node has answered it or told why not, 10 s at most.
 
     Parameters
     ----------
@@ -147,6 +150,7 @@ def _watch(
 ) -> None:
     """Take events until the bag is played and the node's count of it is in, or nothing comes any more."""
     deadline_s: float | None = None
+    is_warm = False
     begin_s, begin_cpu_s = time.monotonic(), node.cpu_s()
     while deadline_s is None or time.monotonic() < deadline_s:
         node.require_alive()
@@ -165,6 +169,10 @@ def _watch(
                 deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
             else:
                 _take(run, kind, value)
+        if not is_warm and (run.received_ns or run.diagnostics.get("pairs dropped", "0") != "0"):
+            is_warm = True
+            with suppress(BrokenPipeError):  # it ended meanwhile, and told why
+                player.pipe.send("go on")
         if deadline_s is not None and _is_settled(run):
             return
 

@@ -27,7 +27,6 @@ __all__ = ["LoopedPairs"]
 
 _MOST_PAIRS = 10  # kept; their images are in memory
 _FIRST_STAMP_NS = 1_000_000_000_000
-_WARM_UP_NS = 3_000_000_000
 _STAMP_OFFSET = 4  # of a header that is a message's first field, behind the encapsulation
 
 
@@ -40,18 +39,16 @@ class LoopedPairs:
     topics : topic → type
     kept : of each pair topic → serialized message, camera_info first
     pairs : how many are played, at `rate_hz`
-    warm_up : play one more 3 s ahead of them, which has the node compile its network
     """
 
     topics: Mapping[str, str]
     kept: Sequence[Mapping[str, bytes]]
     rate_hz: float
     pairs: int
-    warm_up: bool = False
 
     @classmethod
     def of_bag(cls, path: Path, topics: StereoTopics, rate_hz: float, pairs: int) -> LoopedPairs:
-        """The first pairs of a bag, after a warm-up; both images of a pair get one stamp.
+        """The first pairs of a bag; both images of a pair get one stamp.
 
         Raises
         ------
@@ -74,7 +71,7 @@ class LoopedPairs:
                     break
             if not kept:
                 raise no_pairs(bag, topics)
-        return cls(kinds, kept, rate_hz, pairs, warm_up=True)
+        return cls(kinds, kept, rate_hz, pairs)
 
     @classmethod
     def of_images(
@@ -103,9 +100,8 @@ class LoopedPairs:
 
     def raw(self, topics: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
         """Topic, time in ns and serialized message of each, pair by pair."""
-        for index in range(self.pairs + self.warm_up):
-            pause_ns = _WARM_UP_NS if self.warm_up and index else 0
-            stamp_ns = _FIRST_STAMP_NS + pause_ns + round(index * 1e9 / self.rate_hz)
+        for index in range(self.pairs):
+            stamp_ns = _FIRST_STAMP_NS + round(index * 1e9 / self.rate_hz)
             for topic, data in self.kept[index % len(self.kept)].items():
                 if topic in topics:
                     yield topic, stamp_ns, _stamped(data, stamp_ns)

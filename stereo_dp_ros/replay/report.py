@@ -72,6 +72,11 @@ class BagReport:
         return "time per pair" if self.run.exit_code is None else "latency"
 
     @property
+    def input_rate_hz(self) -> float | None:
+        """Rate of the pairs as they were played; None of fewer than three: the first one's answer is waited for."""
+        return _rate_hz(dict(list(self.run.published_ns.items())[1:]))
+
+    @property
     def output_rate_hz(self) -> float | None:
         """Rate of the disparities as they were received; None with fewer than two."""
         return _rate_hz(self.run.received_ns)
@@ -116,7 +121,7 @@ class BagReport:
                 "received": self.count.recorded,
                 "closes": self.count.closes,
             },
-            "rate_hz": {"bag": self.rate_hz, "in": _rate_hz(self.run.published_ns), "out": self.output_rate_hz},
+            "rate_hz": {"bag": self.rate_hz, "in": self.input_rate_hz, "out": self.output_rate_hz},
             "latency_ms": None
             if self.latency is None
             else {

@@ -14,7 +14,7 @@ import numpy as np
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.accuracy import Accuracy
 from stereo_dp_ros.replay.bag import BagReader
-from stereo_dp_ros.replay.counts import PairCount, latency
+from stereo_dp_ros.replay.counts import PairCount, count_pairs, latency
 from stereo_dp_ros.replay.evaluation import evaluate
 from stereo_dp_ros.replay.highest_rate import HighestRate, Trial, find_highest_rate, trial_of
 from stereo_dp_ros.replay.live import run_live
@@ -93,11 +93,11 @@ class Session:
         Raises
         ------
         StereoDpError
-            The node does not work, or a bag cannot be read or written.
+            The node does not work or answers nothing, or a bag cannot be read or written.
         """
         stage = f"playing {self.name}"
         with self._node(setup) as node:
-            return run_live(
+            run = run_live(
                 self.path,
                 self.topics,
                 self.recorded_path,
@@ -109,6 +109,13 @@ class Session:
                 on_progress=lambda _: progress(stage, 1),
                 stop=self.stop,
             )
+        if not run.received_ns:
+            reasons = [f"{number} {cause}" for cause, number in count_pairs(run).dropped.items()]
+            raise DataError(
+                f"stereo_node answered none of the {len(run.published_ns)} pairs of {self.path.name} "
+                f"({run.ended_early or ', '.join(reasons) or 'none dropped'}), see {node.log_path}"
+            )
+        return run
 
     def find_highest_rate(self, setup: NodeSetup, progress: Progress) -> HighestRate:
         """Play the bag's first pairs faster and faster, each rate to a node of its own; errors as `play`."""
@@ -131,7 +138,7 @@ class Session:
                     domain_id=setup.domain_id,
                     outputs={"disparity": OUTPUTS["disparity"]},
                     environment=setup.variables,
-                    on_progress=lambda played: progress(stage, int(played <= pairs)),  # not the warm-up
+                    on_progress=lambda _: progress(stage, 1),
                     stop=self.stop,
                 )
             return None if run.interrupted else trial_of(run, rate_hz)

@@ -148,11 +148,14 @@ def test_disparity_of_an_enlarged_pair_is_in_its_own_pixels():
     assert result.max_disparity_px == 96.0
 
 
-def test_resized_images_are_what_opencv_makes_of_them():
+@pytest.mark.parametrize(
+    ("size", "interpolation"),
+    [((96, 64), cv2.INTER_AREA), ((160, 96), cv2.INTER_CUBIC), ((224, 128), cv2.INTER_CUBIC)],
+)
+def test_resized_images_are_what_opencv_makes_of_them(size, interpolation):
     image = noise((100, 200, 3))
-    plan = Preprocessing.plan((200, 100), 32, (96, 64))
-    expected = cv2.resize(image, (96, 64), interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(plan.apply(image), expected)
+    plan = Preprocessing.plan((200, 100), 32, size)
+    np.testing.assert_array_equal(plan.apply(image), cv2.resize(image, size, interpolation=interpolation))
 
 
 CALIBRATION = StereoCalibration(70, 45, 60.0, 61.0, 34.0, 36.0, 22.0, 0.1)
