@@ -16,7 +16,7 @@ import pytest
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.cli.main import main
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.errors import DataError, StereoDpError
 from stereo_dp_ros.core.models import DEFAULT_MODEL
 from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.counts import count_pairs, latency
@@ -28,6 +28,7 @@ from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.offline import run_offline
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
 from stereo_dp_ros.replay.scene import StereoFrame
+from stereo_dp_ros.replay.session import NodeSetup, Session
 from toy_model import write_toy_model
 
 CALIBRATION = StereoCalibration(
@@ -221,3 +222,16 @@ def test_command_gives_the_same_bits_offline_and_live(
     assert reports[1]["pairs"]["closes"]
     assert published > 0
     _require_identical(tmp_path / "offline" / "bag_out", tmp_path / "live" / "bag_out", published, "/replay")
+
+
+def test_node_that_answers_nothing_is_told_with_what_it_dropped(
+    tmp_path: Path, domain_id: int, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")]))
+    write_pairs(tmp_path / "source", _frames()[:3], CALIBRATION, RATE_HZ)
+    session = Session("bag", "", "", tmp_path / "source", tmp_path / "recorded", TOPICS, NAMESPACE)
+    setup = NodeSetup(tmp_path, {"model": write_toy_model(tmp_path), "max_age_s": 1e-6}, domain_id, {})
+    with pytest.raises(DataError) as caught:
+        session.play(setup, lambda stage, frames=0, more=0: None)
+    line = f"stereo_node answered none of the 3 pairs of source (3 too_old), see {tmp_path / 'bag.log'}"
+    assert str(caught.value) == line
