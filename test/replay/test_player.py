@@ -14,8 +14,6 @@ from made_up import write_source
 from stereo_dp_ros.replay.demo_bags import TOPICS
 from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 
-dds = pytest.importorskip("stereo_dp_ros.replay.dds", reason="rclpy is not installed", exc_type=ImportError)
-
 PAIRS = 5
 STEP_S = 0.02
 
@@ -33,11 +31,14 @@ class _Publisher:
 @pytest.fixture
 def player(tmp_path: Path) -> tuple[Connection, dict[str, _Publisher], threading.Thread]:
     """The parent's end of a player's pipe, its publishers, and the thread that it runs in."""
+    pytest.importorskip("rclpy")
+    from stereo_dp_ros.replay.dds import publish_all
+
     write_source(tmp_path / "bag", [10**9], truth_px=None)
     pairs = LoopedPairs.of_bag(tmp_path / "bag", TOPICS, 1 / STEP_S, PAIRS)
     ours, theirs = Pipe()
     publishers = {topic: _Publisher() for topic in TOPICS.inputs}
-    thread = threading.Thread(target=dds.publish_all, args=(theirs, pairs, TOPICS, publishers, 1.0), daemon=True)
+    thread = threading.Thread(target=publish_all, args=(theirs, pairs, TOPICS, publishers, 1.0), daemon=True)
     thread.start()
     return ours, publishers, thread
 
