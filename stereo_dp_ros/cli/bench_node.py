@@ -11,6 +11,7 @@ from typing import Any
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.cli.reporting import frame_progress, machine_facts, require_modules, ros_domain_id, ros_environment
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.memory import keep_freed_memory
 from stereo_dp_ros.replay.node_timing import Goal, NodeTimer, goals, node_trials
 
 __all__ = ["run"]
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     models = arguments.model or ["default"]
     if len(models) > 1:
         raise DataError(f"--model is {', '.join(models)}, expected one with --node")
+    keep_freed_memory()  # as the node does, for the estimator alone
     estimator = load_estimator(models[0], threads=arguments.threads)
     backend = estimator.backend
     parameters = {

@@ -45,7 +45,7 @@ __all__ = ["play", "publish_all", "record"]
 
 _START_DELAY_S = 0.3
 _WARM_UP_S = 10.0
-_POLL_S = 0.02
+_POLL_S = 0.1
 _DEPTH = 30
 _CLASSES: dict[str, type] = {
     IMAGE: Image,

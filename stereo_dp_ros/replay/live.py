@@ -14,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any
 
 from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.memory import keep_freed_memory
 from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import DIAGNOSTICS, DISPARITY
 from stereo_dp_ros.replay.node_process import NodeProcess
@@ -121,6 +122,7 @@ class _Child:
 def _child(name: str, environment: Mapping[str, str], pipe: Connection, *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent then closes the pipe
     os.environ.update(environment)  # before the middleware is loaded
+    keep_freed_memory()  # else fetching it for each message takes time from the node that is measured
     from stereo_dp_ros.replay import dds  # only here, for it needs rclpy
 
     run: Callable[..., None] = dds.play if name == "play" else dds.record

@@ -9,14 +9,15 @@ import sys
 import threading
 from collections.abc import Sequence
 
+import cv2
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity, set_logger_level  # type: ignore[attr-defined]
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from stereo_dp_ros.core.memory import keep_freed_memory
 from stereo_dp_ros.ros.exit_guard import end_process_after
-from stereo_dp_ros.ros.memory import keep_freed_memory
 from stereo_dp_ros.ros.node import StereoNode
 
 __all__ = ["main"]
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         set_logger_level("rcl", LoggingSeverity.UNSET)
         node = StereoNode()
+        if not node.get_parameter("rectify").value:
+            cv2.setNumThreads(1)  # a second one gains nothing here and, waiting for more, takes time from the network
     except Exception as error:  # errors of rcl, of parameters and of values share no base
         return _refuse(str(error))
     return _spin_until(signals, node)

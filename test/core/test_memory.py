@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stereo_dp_ros.ros import memory
+from stereo_dp_ros.core import memory
 
 FAULTS = """
 import resource
@@ -31,7 +31,7 @@ def page_faults(request: str) -> int:
 
 def test_image_sized_memory_is_not_fetched_anew() -> None:
     """Twenty blocks of 16 MB touch the pages of one."""
-    asked = page_faults("from stereo_dp_ros.ros.memory import keep_freed_memory\nassert keep_freed_memory()")
+    asked = page_faults("from stereo_dp_ros.core.memory import keep_freed_memory\nassert keep_freed_memory()")
     assert asked < 2 * page_faults("") / 20 + 1000
 
 
