@@ -13,6 +13,7 @@ from rclpy.node import Node
 from stereo_dp_ros.ros.camera import SIDES
 from stereo_dp_ros.ros.faults import FaultLog, Severity
 from stereo_dp_ros.ros.inputs import Input
+from stereo_dp_ros.ros.outputs import Outputs
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.run import ActiveRun
 
@@ -56,13 +57,20 @@ class _Counts:
 
 
 class RunMonitor:
-    """Watches an `ActiveRun`: reports silent inputs and stamps that never match, and lists what is measured."""
+    """Watches an `ActiveRun` and its outputs, and lists what is measured.
 
-    def __init__(self, node: Node, run: ActiveRun, faults: FaultLog, parameters: NodeParameters) -> None:
+    Reports silent inputs, stamps that never match, and subscribers that get nothing.
+    """
+
+    def __init__(
+        self, node: Node, run: ActiveRun, outputs: Outputs, faults: FaultLog, parameters: NodeParameters
+    ) -> None:
         self._node = node
         self._run = run
+        self._outputs = outputs
         self._faults = faults
         self._parameters = parameters
+        self._unserved_before: set[str] = set()
         self._before = self._counts()
 
     def tick(self) -> dict[str, object]:
@@ -71,6 +79,7 @@ class RunMonitor:
         self._before = now
         self._report_silence(now.at_ns)
         self._report_mismatch(now, before)
+        self._report_unserved()
         return {**self._rates(now, before), **self._pairs(), **self._stamps(), **self._latencies()}
 
     def _counts(self) -> _Counts:
@@ -125,6 +134,21 @@ class RunMonitor:
             f"{left_topic} and {right_topic}: no pair in {left} and {right} images, stamps differ by "
             f"{offset_ns * 1e-6:.3f} ms, expected {expected}",
         )
+
+    def _report_unserved(self) -> None:
+        """Report subscribers that are known but not matched in two looks, for matching takes a moment."""
+        unserved = self._outputs.unserved()
+        for topic, count in unserved.items():
+            if count and topic in self._unserved_before:
+                self._faults.report(
+                    f"unserved {topic}",
+                    f"{topic}: {count} subscribers get nothing, expected them to ask for its type and for "
+                    f"{self._parameters.output_reliability} (output_reliability), volatile or less",
+                    Severity.WARN,
+                )
+            else:
+                self._faults.resolve(f"unserved {topic}")
+        self._unserved_before = {topic for topic, count in unserved.items() if count}
 
     def _rates(self, now: _Counts, before: _Counts) -> dict[str, object]:
         seconds = (now.at_ns - before.at_ns) * 1e-9

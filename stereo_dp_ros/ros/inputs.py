@@ -11,12 +11,7 @@ from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.subscription import Subscription
 
 from stereo_dp_ros.ros.faults import FaultLog, Severity
-from stereo_dp_ros.ros.qos import input_profile
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # Humble keeps them in a module of another name
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from stereo_dp_ros.ros.qos import SubscriptionEventCallbacks, UnsupportedEventTypeError, input_profile
 
 __all__ = ["Input"]
 
@@ -103,12 +98,12 @@ class Input:
         return input_profile(self._reliability, self._depth, offered, latched=self._latched)
 
     def _subscribe(self) -> Subscription:
+        # No callbacks by default: whatever is waited for costs rclpy's executor time with each message.
+        events: dict[str, Any] = {"incompatible_qos": self._on_incompatible, "use_default_callbacks": False}
         try:
-            return self._create(
-                SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible, message_lost=self._on_lost)
-            )
+            return self._create(SubscriptionEventCallbacks(message_lost=self._on_lost, **events))
         except UnsupportedEventTypeError:
-            return self._create(SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible))
+            return self._create(SubscriptionEventCallbacks(**events))
 
     def _create(self, events: SubscriptionEventCallbacks) -> Subscription:
         return self._node.create_subscription(

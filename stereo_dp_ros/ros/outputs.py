@@ -26,7 +26,7 @@ from stereo_dp_ros.ros.camera import CameraPair
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import depth_message, disparity_message, image_message
 from stereo_dp_ros.ros.parameters import NodeParameters
-from stereo_dp_ros.ros.qos import output_profile
+from stereo_dp_ros.ros.qos import PublisherEventCallbacks, output_profile
 
 __all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult"]
 
@@ -107,8 +107,11 @@ class Outputs:
         self._node = node
         self._packer = packer
         profile = output_profile(reliability)
+        # Its callbacks by default cost rclpy's executor time with each message that comes in; see `unserved`.
+        no_events = PublisherEventCallbacks(use_default_callbacks=False)
         self._publishers: dict[str, Publisher] = {
-            name: node.create_publisher(message_type, name, profile) for name, (message_type, _) in OUTPUTS.items()
+            name: node.create_publisher(message_type, name, profile, event_callbacks=no_events)
+            for name, (message_type, _) in OUTPUTS.items()
         }
 
     @property
@@ -119,6 +122,11 @@ class Outputs:
     def subscribed(self) -> list[str]:
         """Return the names of the outputs that somebody subscribes to, in the order to publish them."""
         return [name for name, publisher in self._publishers.items() if publisher.get_subscription_count() > 0]
+
+    def unserved(self) -> dict[str, int]:
+        """Return how many subscribers of each output's topic get nothing, as they ask for another type or quality."""
+        counts = {publisher.topic_name: publisher.get_subscription_count() for publisher in self._publishers.values()}
+        return {topic: max(0, self._node.count_subscribers(topic) - served) for topic, served in counts.items()}
 
     def publish(self, names: list[str], result: StereoResult) -> dict[str, float]:
         """Make and publish these outputs one by one, so that disparity does not wait for a cloud.

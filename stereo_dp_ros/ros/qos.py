@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-__all__ = ["input_profile", "output_profile"]
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble keeps them in a module of another name
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+__all__ = [
+    "PublisherEventCallbacks",
+    "SubscriptionEventCallbacks",
+    "UnsupportedEventTypeError",
+    "input_profile",
+    "output_profile",
+]
 
 _OUTPUT_DEPTH = 5
 

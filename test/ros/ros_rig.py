@@ -173,6 +173,10 @@ class Rig:
             f"the node publishes {', '.join(outputs)}",
         )
 
+    def unsubscribe(self, *outputs: str) -> None:
+        for output in outputs:
+            self.user.destroy_subscription(self._subscriptions.pop(output))
+
     def connect(self, *outputs: str, scene: PlaneScene | None = None) -> None:
         """Advertise, subscribe, and let the node know the camera_info."""
         self.advertise()

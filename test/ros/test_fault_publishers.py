@@ -67,3 +67,15 @@ def test_reliability_that_does_not_fit(rig: Rig) -> None:
     assert "incompatible" in rig.diagnostics[-1].message, "it stays as long as that publisher"
     rig.unadvertise("left/image_rect")
     rig.until(lambda: "incompatible" not in rig.diagnostics[-1].message, "it is gone with that publisher")
+
+
+def test_subscriber_that_asks_for_more_than_is_offered(rig: Rig) -> None:
+    """Our own publishers: who asks a best-effort output for reliability gets nothing, and the node says so."""
+    node = rig.start(output_reliability="best_effort")
+    rig.connect("disparity")
+    status = rig.fault("/disparity: 1 subscribers get nothing, expected them to ask for its type and for best_effort")
+    assert status.level == DiagnosticStatus.WARN
+    rig.unsubscribe("disparity")
+    rig.subscribe("disparity", reliability=ReliabilityPolicy.BEST_EFFORT)
+    rig.until(lambda: "get nothing" not in rig.diagnostics[-1].message, "it is gone with that subscriber")
+    assert_recovers(rig, node)
