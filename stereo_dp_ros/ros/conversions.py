@@ -25,7 +25,7 @@ from stereo_dp_ros.core.image_messages import (
     require_layout,
 )
 
-__all__ = ["ImageDecoder", "depth_message", "disparity_message", "fill_data", "image_message"]
+__all__ = ["ImageDecoder", "depth_message", "disparity_message", "image_message"]
 
 UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -104,7 +104,7 @@ def _decode_with_bridge(bridge: _CvBridge, message: Image) -> UInt8Array:
     return np.ascontiguousarray(bridge.imgmsg_to_cv2(plain, desired_encoding=target))
 
 
-def fill_data(message: Any, array: NDArray[Any]) -> None:
+def _fill_data(message: Any, array: NDArray[Any]) -> None:
     """Copy the bytes of `array` once into the empty `data` of `message`.
 
     Assigning the array itself, or ``array.array('B', ndarray)``, walks it element by element.
@@ -118,7 +118,7 @@ def image_message(array: NDArray[Any], encoding: str, header: Header) -> Image:
     message.height, message.width = array.shape[:2]
     message.is_bigendian = int(_NATIVE_IS_BIG_ENDIAN and array.dtype.itemsize > 1)
     message.step = array.nbytes // array.shape[0]
-    fill_data(message, array)
+    _fill_data(message, array)
     return message
 
 
