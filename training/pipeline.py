@@ -1,10 +1,11 @@
-"""Teacher, distillation, five times prune and fine-tune, export, evaluation, in one resumable command.
+"""Teacher, distillation, five times prune and fine-tune, export, what it is compared with, report: one command.
 
 `python -m training.pipeline --config training/configs/NAME.yaml [--out runs/NAME] [--max-minutes M]`
 
 `record.json` in the folder says which stages are done and what came out of each; called again, the command goes on
-after the last of them, inside it at the checkpoint. `--rehearse 20` runs every stage for 20 steps in a folder of its
-own.
+after the last of them, inside it at the checkpoint. The model is exported before the networks that it is compared with
+are trained: the student on ground truth alone, and the pruned architecture from scratch. `--rehearse 20` runs every
+stage for 20 steps in a folder of its own.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ class Pipeline:
     def stages(self) -> dict[str, Callable[[], dict[str, Any] | None]]:
         """Every stage by name, in order; each returns its entry of the record, or None if it was stopped."""
         stages: dict[str, Callable[[], dict[str, Any] | None]] = {"teacher": self._teacher}
-        if self.config.baseline:
-            stages["ground_truth"] = self._baseline
         stages["distilled" if self.config.distil else "initial"] = self._distil
         for step in range(1, self.config.prune.steps + 1):
             stages[f"pruned_{step}"] = lambda step=step: self._prune(step)
+        stages["export"] = self._export
+        if self.config.baseline:
+            stages["ground_truth"] = self._baseline
         if self.config.scratch:
             stages["scratch"] = self._scratch
-        stages["export"] = self._export
         stages["evaluate"] = self._evaluate
         return stages
 

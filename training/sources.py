@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from training.data.torch_rasterizer import PackedSample
 from training.errors import TrainingError
 from training.loader import SceneSource
 from training.rendering import packed_source
+from training.reuse import ViewSource
 from training.validation import validation_pairs
 
 __all__ = ["READERS", "LaterScenes", "build_scenes", "held_out_pairs", "scene_config"]
@@ -48,6 +49,11 @@ class LaterScenes:
     def __getitem__(self, index: int, /) -> dict[str, Tensor]:
         """Scene `start + index`."""
         return self.scenes[self.start + index]
+
+    def views(self, index: int, /) -> Sequence[dict[str, Tensor]]:
+        """Scene `start + index` in as many ways as the source shows it."""
+        number = self.start + index
+        return self.scenes.views(number) if isinstance(self.scenes, ViewSource) else [self.scenes[number]]
 
     def packed(self, index: int, /) -> PackedSample:
         """Scene `start + index`, to be rendered on a device."""

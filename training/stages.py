@@ -24,6 +24,7 @@ from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
 from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network
+from stereo_dp_ros.networks.dtpnet import DtpNetwork
 from training.config import DataConfig, LossConfig, OptimConfig, TrainConfig
 from training.distill import Distillation, DistillConfig
 from training.errors import TrainingError
@@ -183,6 +184,8 @@ class Workshop:
             trainer = Trainer(
                 config, scenes, self.out / name / f"run{number}", self.fabric, objective=objective, initial=initial
             )
+            if isinstance(trainer.network, DtpNetwork):
+                trainer.network.fine = not isinstance(loss, DistillConfig) or loss.ground_truth > 0
             if trainer.sample + run.optim.batch_size <= run.samples:
                 trainer.run(self.should_stop)
             if trainer.sample + run.optim.batch_size <= run.samples:

@@ -31,7 +31,7 @@ __all__ = ["Trainer", "learning_rate"]
 
 LOG_EVERY_STEPS = 25
 PICTURE_EVERY_STEPS = 500
-REUSE_BATCHES = 40
+REUSE_BATCHES = 10
 """Batches of a worker between two uses of a scene (`DataConfig.reuse`)."""
 
 

@@ -22,11 +22,11 @@ from training.report import teacher_verdict
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 STAGES = [
     "teacher",
-    "ground_truth",
     "distilled",
     *(f"pruned_{k}" for k in range(1, 6)),
-    "scratch",
     "export",
+    "ground_truth",
+    "scratch",
     "evaluate",
 ]
 
@@ -87,7 +87,7 @@ def test_smoke_runs_from_teacher_to_exported_model(tmp_path: Path, capsys: pytes
     assert pipeline.main(arguments) == 0
     record = json.loads((tmp_path / "record.json").read_text())
     assert list(record["stages"]) == STAGES
-    sizes = [record["stages"][name]["parameters"] for name in STAGES[2:8]]
+    sizes = [record["stages"][name]["parameters"] for name in STAGES[1:7]]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 6
     assert record["stages"]["scratch"]["parameters"] == sizes[-1]
     assert record["stages"]["scratch"]["samples"] == 4 + 5 * 2
