@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,9 +18,9 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from stereo_dp_ros.core.disparity import DisparityMap
-from stereo_dp_ros.core.geometry import depth_from_disparity, pixel_rays
+from stereo_dp_ros.core.geometry import pixel_rays
 from stereo_dp_ros.core.images import colorize_disparity
+from stereo_dp_ros.core.maps import StereoMaps
 from stereo_dp_ros.core.rectification import RectifiedWindow
 from stereo_dp_ros.ros.camera import CameraPair
 from stereo_dp_ros.ros.clouds import CloudPacker
@@ -28,7 +28,7 @@ from stereo_dp_ros.ros.conversions import depth_message, disparity_message, imag
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.qos import PublisherEventCallbacks, output_profile
 
-__all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult"]
+__all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult", "needed_maps"]
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -38,13 +38,19 @@ DISPARITY_STEP_PX = 1.0 / 16.0  # delta_d, nominal: the resolution of OpenCV's m
 
 @dataclass(frozen=True)
 class StereoResult:
-    """One pair's disparity with all that its messages are made of.
+    """One pair's maps with all else that its messages are made of.
 
     An array is computed when a message first asks for it. A pixel has no answer where the estimator gave none, where
     a rectified image has no content, and where d + doffs is below `min_disparity_px`.
+
+    Attributes
+    ----------
+    maps : those that `needed_maps` says
+    range_px : largest disparity that was searched; the smallest is 0
     """
 
-    disparity: DisparityMap
+    maps: StereoMaps
+    range_px: float
     cameras: CameraPair
     left_image: NDArray[np.uint8]
     header: Header
@@ -58,18 +64,19 @@ class StereoResult:
         DisparityImage has no answer for a disparity of 0 or less (depth = f·T / disparity), so where the range reaches
         there the smallest positive step takes its place.
         """
-        return max(self.disparity.min_disparity_px + self.cameras.calibration.doffs_px, DISPARITY_STEP_PX)
+        return max(self.cameras.calibration.doffs_px, DISPARITY_STEP_PX)
 
     @property
     def max_disparity_px(self) -> float:
         """Largest disparity of the message: the searched range + doffs."""
-        return max(self.disparity.max_disparity_px + self.cameras.calibration.doffs_px, self.min_disparity_px)
+        return max(self.range_px + self.cameras.calibration.doffs_px, self.min_disparity_px)
 
     @cached_property
     def adjusted_px(self) -> Float32Array:
         """Disparity + doffs, float32 (H, W) in px; it says something where `answered` only."""
         doffs_px = self.cameras.calibration.doffs_px
-        return self.disparity.disparity_px + np.float32(doffs_px) if doffs_px else self.disparity.disparity_px
+        disparity_px = _made(self.maps.disparity_px)
+        return disparity_px + np.float32(doffs_px) if doffs_px else disparity_px
 
     @cached_property
     def answered(self) -> BoolArray:
@@ -80,7 +87,7 @@ class StereoResult:
     @cached_property
     def depth_m(self) -> Float32Array:
         """Depth, float32 (H, W), NaN where unknown, beyond the depth limits or below the confidence threshold."""
-        depth_m = depth_from_disparity(self.disparity.disparity_px, self.cameras.calibration)
+        depth_m = _made(self.maps.depth_m)
         parameters = self.parameters
         kept = self.answered
         if parameters.min_depth_m > 0.0:
@@ -88,8 +95,14 @@ class StereoResult:
         if parameters.max_depth_m > 0.0:
             kept = kept & (depth_m <= np.float32(parameters.max_depth_m))
         if parameters.confidence_threshold > 0.0:
-            kept = kept & (self.disparity.confidence >= np.float32(parameters.confidence_threshold))
+            kept = kept & (_made(self.maps.confidence) >= np.float32(parameters.confidence_threshold))
         return _filled(depth_m, kept, np.nan)
+
+
+def _made(values: Float32Array | None) -> Float32Array:
+    if values is None:
+        raise RuntimeError("the estimator was not asked for this map")
+    return values
 
 
 def _filled(values: Float32Array, kept: BoolArray, fill: float) -> Float32Array:
@@ -177,7 +190,7 @@ def _depth_info(result: StereoResult, _: CloudPacker) -> CameraInfo:
 
 
 def _confidence(result: StereoResult, _: CloudPacker) -> Image:
-    confidence = _filled(result.disparity.confidence, result.answered, 0.0)
+    confidence = _filled(_made(result.maps.confidence), result.answered, 0.0)
     return image_message(confidence, "32FC1", result.header)
 
 
@@ -204,3 +217,13 @@ OUTPUTS: dict[str, tuple[type, Callable[[StereoResult, CloudPacker], Any]]] = {
     "points2": (PointCloud2, _points),
     "disparity/color": (Image, _color),
 }
+
+
+def needed_maps(names: Collection[str], parameters: NodeParameters) -> set[str]:
+    """Return which of `core.maps.MAPS` these outputs are made of; always disparity, which tells where an answer is."""
+    needed = {"disparity"}
+    if not {"depth/image_rect", "points2"}.isdisjoint(names):
+        needed |= {"depth", "confidence"} if parameters.confidence_threshold > 0.0 else {"depth"}
+    if "confidence" in names:
+        needed.add("confidence")
+    return needed

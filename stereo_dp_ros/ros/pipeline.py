@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stereo_dp_ros.core.disparity import DisparityMap
+from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import CalibrationError, ImageError
+from stereo_dp_ros.core.maps import StereoMaps
 from stereo_dp_ros.core.rectification import RectifiedWindow
 from stereo_dp_ros.ros.camera import CameraInfos, CameraPair, MissingCameraInfoError
 from stereo_dp_ros.ros.conversions import ImageDecoder
-from stereo_dp_ros.ros.outputs import Outputs, StereoResult
+from stereo_dp_ros.ros.outputs import Outputs, StereoResult, needed_maps
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.rectification import Rectification
 from stereo_dp_ros.ros.synchronizer import ImagePair
@@ -33,8 +35,14 @@ class Estimator(Protocol):
         """Do for images of this size what is done once, such as compiling the network."""
         ...
 
-    def infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
-        """Return the disparity of the left image's pixels."""
+    def infer_maps(
+        self, left: UInt8Array, right: UInt8Array, wanted: Iterable[str], calibration: StereoCalibration | None
+    ) -> StereoMaps:
+        """Return the wanted maps of the left image's pixels; depth needs the calibration."""
+        ...
+
+    def max_disparity_px(self, width_px: int, height_px: int) -> float:
+        """Return the largest disparity that is searched in images of this size; the smallest is 0."""
         ...
 
 
@@ -100,9 +108,9 @@ class Pipeline:
             raise DroppedPairError("no_subscribers")
         left, right, cameras, window = self._prepare(pair)
         prepared_ns = time.monotonic_ns()
-        disparity = self._infer(left, right)
+        maps, range_px = self._infer(left, right, needed_maps(names, parameters), cameras.calibration)
         inferred_ns = time.monotonic_ns()
-        result = StereoResult(disparity, cameras, left, pair.left.header, parameters, window)
+        result = StereoResult(maps, range_px, cameras, left, pair.left.header, parameters, window)
         if stopped.is_set():
             raise DroppedPairError("deactivated")
         output_ms = self._outputs.publish(names, result)
@@ -111,7 +119,7 @@ class Pipeline:
             "wait": waited_ns * 1e-6,
             "decode": (prepared_ns - started_ns) * 1e-6,
             "estimate": (inferred_ns - prepared_ns) * 1e-6,
-            **{f"estimate/{stage}": duration for stage, duration in disparity.timing_ms.items()},
+            **{f"estimate/{stage}": duration for stage, duration in maps.timing_ms.items()},
             **output_ms,
             "total": (published_ns - started_ns + waited_ns) * 1e-6,
         }
@@ -169,13 +177,17 @@ class Pipeline:
                 "expected the same size and encoding"
             )
 
-    def _infer(self, left: UInt8Array, right: UInt8Array) -> DisparityMap:
+    def _infer(
+        self, left: UInt8Array, right: UInt8Array, wanted: set[str], calibration: StereoCalibration
+    ) -> tuple[StereoMaps, float]:
+        """Return the wanted maps, made on a GPU if the network runs there, and the largest disparity searched."""
         estimator = self._estimator
         if estimator is None:
             raise DroppedPairError("deactivated")
         try:
             with self._inference:
-                return estimator.infer(left, right)
+                maps = estimator.infer_maps(left, right, wanted, calibration if "depth" in wanted else None)
+            return maps, estimator.max_disparity_px(left.shape[1], left.shape[0])
         except Exception as error:  # a runtime's failure must cost one pair, not the node
             line = " ".join(str(error).split())
             raise DroppedPairError("inference_failed", f"inference failed: {type(error).__name__}: {line}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from std_msgs.msg import Header
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.disparity import DisparityMap
 from stereo_dp_ros.core.estimator import StereoEstimator
+from stereo_dp_ros.core.geometry import depth_from_disparity
+from stereo_dp_ros.core.maps import StereoMaps
 from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.ros.conversions import image_message
 
@@ -134,15 +137,28 @@ def plane_estimator(disparity_px: float, input_size: tuple[int, int] | None = No
 
 
 class FunctionEstimator:
-    """An estimator of a function of both images, which a warm-up does not call."""
+    """An estimator of a function of both images, which a warm-up does not call; its range is 64 px."""
 
-    def __init__(self, function: object) -> None:
+    def __init__(self, function: Callable[[NDArray[np.uint8], NDArray[np.uint8]], DisparityMap]) -> None:
         self._function = function
         self.warmed: list[tuple[int, int]] = []
 
     def warm_up(self, width_px: int, height_px: int) -> None:
         self.warmed.append((width_px, height_px))
 
-    def infer(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> DisparityMap:
-        result: DisparityMap = self._function(left, right)  # type: ignore[operator]
-        return result
+    def infer_maps(
+        self,
+        left: NDArray[np.uint8],
+        right: NDArray[np.uint8],
+        wanted: Iterable[str],
+        calibration: StereoCalibration | None,
+    ) -> StereoMaps:
+        found = self._function(left, right)
+        depth_m = None
+        if "depth" in wanted:
+            assert calibration is not None
+            depth_m = depth_from_disparity(found.disparity_px, calibration)
+        return StereoMaps(found.disparity_px, found.confidence, depth_m, timing_ms=found.timing_ms)
+
+    def max_disparity_px(self, width_px: int, height_px: int) -> float:
+        return 64.0
