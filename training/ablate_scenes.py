@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from training.checkpoint import differences
-from training.config import DataConfig, OptimConfig, TrainConfig, parse_config
+from training.config import DataConfig, OptimConfig, TrainConfig, read_config
 from training.data.composer import FAMILIES, FEATURES
 from training.data.nuisances import NUISANCES
 from training.errors import TrainingError
@@ -62,6 +61,7 @@ class SceneAblationConfig:
             raise TrainingError(f"data.source is {self.data.source!r}; expected 'procedural'")
         if self.seeds < 2:
             raise TrainingError(f"seeds is {self.seeds}; expected at least 2, whose spread is the yardstick")
+        scene_config(self.data)
 
     def run(self, row: str, seed: int) -> TrainConfig:
         """Training of a row with one seed."""
@@ -173,15 +173,6 @@ def markdown(rows: list[dict[str, Any]], config: SceneAblationConfig, devices: l
     return "\n".join(lines) + "\n"
 
 
-def _load(path: Path) -> SceneAblationConfig:
-    try:
-        config: SceneAblationConfig = parse_config(SceneAblationConfig, yaml.safe_load(path.read_text()))
-        scene_config(config.data)
-    except (StereoDpError, OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"{path}: {error}") from error
-    return config
-
-
 def _rehearsal(config: SceneAblationConfig, steps: int) -> SceneAblationConfig:
     optim = dataclasses.replace(config.optim, decay_samples=0)
     return dataclasses.replace(config, samples=steps * config.optim.batch_size, optim=optim)
@@ -217,7 +208,7 @@ def main(values: list[str] | None = None) -> int:
     torch.set_num_threads(arguments.threads)
     out, results = arguments.out, arguments.results
     try:
-        config = _load(arguments.config)
+        config: SceneAblationConfig = read_config(SceneAblationConfig, arguments.config)
         chosen = _chosen(arguments.only)
         pairs = find_pairs(Path(config.pairs))
         if arguments.rehearse:

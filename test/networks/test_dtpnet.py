@@ -87,6 +87,48 @@ def test_a_certain_bin_gives_its_disparity_and_full_confidence() -> None:
     torch.testing.assert_close(output.confidence, torch.ones_like(output.confidence))
 
 
+def in_training_with_fixed_norms(network: DtpNetwork) -> DtpNetwork:
+    """What training computes, with the batch norms of evaluation."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return network
+
+
+def test_training_computes_what_evaluation_does() -> None:
+    torch.manual_seed(0)
+    network = DtpNetwork(DtpConfig(max_disparity_px=32)).eval()
+    evaluated = network(*pair(batch=2))
+    trained = in_training_with_fixed_norms(network)(*pair(batch=2))
+    torch.testing.assert_close(trained.logits, evaluated.logits)
+    torch.testing.assert_close(trained.disparity, evaluated.disparity)
+    torch.testing.assert_close(trained.disparity_coarse, evaluated.disparity_coarse)
+    assert trained.confidence.shape == (2, 1, 64, 128) and not trained.confidence.requires_grad
+
+
+def test_without_fine_disparity_in_training_is_the_coarse_one_enlarged() -> None:
+    network = in_training_with_fixed_norms(DtpNetwork(DtpConfig(max_disparity_px=32)))
+    network.fine = False
+    output = network(*pair())
+    enlarged = nn.functional.interpolate(output.disparity_coarse, scale_factor=4.0, mode="bilinear")
+    assert torch.equal(output.disparity, enlarged)
+    assert not torch.equal(network.eval()(*pair()).disparity, enlarged)  # evaluation is always fine
+
+
+def test_features_and_their_gradients_keep_the_channels_last() -> None:
+    network = DtpNetwork(DtpConfig(max_disparity_px=32)).train()
+    seen = []
+
+    def watch(_module: nn.Module, _inputs: object, features: torch.Tensor) -> None:
+        seen.append(features)
+        features.register_hook(seen.append)
+
+    network.features.register_forward_hook(watch)
+    network(*pair(batch=2)).logits.sum().backward()
+    assert [x.is_contiguous(memory_format=torch.channels_last) for x in seen] == [True, True]
+
+
 def test_the_interlaced_module_sees_the_right_view_shifted() -> None:
     """Plane k at column x is plane 0 at column x when the right view is moved k px to the right beforehand."""
     torch.manual_seed(0)

@@ -4,20 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from small_networks import TINY
 from torch import Tensor
-
-TINY = {
-    "type": "corr",
-    "config": {
-        "max_disparity_px": 64,
-        "stem_channels": 8,
-        "feature_channels": [8, 8, 16],
-        "match_channels": [8, 8],
-        "coarse_groups": 4,
-        "volume_channels": [8, 8, 8],
-        "mask_channels": 8,
-    },
-}
 
 
 class NoiseScenes:

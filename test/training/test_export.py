@@ -18,7 +18,8 @@ from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.core.pairs import PairFolder
 from stereo_dp_ros.networks import build_network, describe_network, load_network
 from training.config import DataConfig, OptimConfig, TrainConfig
-from training.export import PARITY_PX, count_macs, export_model
+from training.errors import TrainingError
+from training.export import PARITY_PX, count_macs, export_model, with_range
 from training.prune import PruneConfig, prune_step
 from training.trainer import Trainer
 
@@ -77,7 +78,7 @@ def test_manifest_holds_what_the_shipped_file_scores(exported: Path, noise_scene
     metrics = json.loads(exported.read_text())["metrics"]
     assert metrics["noise"]["scenes"] == 2
     assert metrics["noise"]["density"] == 100.0
-    assert "images enlarged 1 times, small ones to 0 px" in metrics["measured"]
+    assert "images scaled by 1, small ones to 0 px" in metrics["measured"]
     scores = score_pairs(load_estimator(exported).infer, ShiftedNoise.pairs(noise_scenes))
     assert metrics["noise"]["epe"] == pytest.approx(np.mean([s.metrics["epe"] for s in scores]), abs=5e-4)
 
@@ -105,6 +106,17 @@ def test_onnx_tells_nothing_of_the_machine_that_wrote_it(exported: Path) -> None
     content = (exported.parent / "tiny.onnx").read_bytes()
     assert str(Path(__file__).resolve().parents[2]).encode() not in content
     assert b"stack_trace" not in content
+
+
+def test_a_network_whose_disparities_share_their_weights_searches_another_range(tiny_network: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = build_network(tiny_network).eval()
+    shorter = with_range(network, 32)
+    assert (network.max_disparity_px, shorter.max_disparity_px) == (60.0, 28.0)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), shorter.parameters(), strict=True))
+    assert count_macs(shorter, 96, 64) < count_macs(network, 96, 64)
+    with pytest.raises(TrainingError, match="dtpnet learns each disparity's weights; its range cannot be changed"):
+        with_range(build_network({"type": "dtpnet"}), 96)
 
 
 def test_macs_are_counted_without_a_factor_of_two() -> None:

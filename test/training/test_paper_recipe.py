@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from lightning_fabric import Fabric
+from real_files import put
 
-from stereo_dp_ros.core.images import read_disparity, write_disparity
 from training.pipeline import Pipeline
 from training.pipeline_config import load_pipeline_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "sceneflow_kitti.yaml"
 SMALL_STUDENT = {"max_disparity_px": 32, "stem_channels": 8, "stage_channels": [8, 16, 16, 16]}
 SMALL_TEACHER = {"max_disparity_px": 32, "width": 4, "stage_blocks": [1, 1, 1, 1], "hourglasses": 1}
-
-
-def put(pair: Path, left: Path, right: Path, labels: Path) -> None:
-    for path in (left, right, labels):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(pair / "im0.png", left)
-    shutil.copy(pair / "im1.png", right)
-    if labels.suffix == ".png":
-        shutil.copy(pair / "disp0.png", labels)
-    else:
-        write_disparity(labels, read_disparity(pair / "disp0.png"))
 
 
 def arrange_sceneflow(pair: Path, root: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from lightning_fabric import Fabric
+from small_networks import SMALL_CORR
 
 from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
@@ -48,17 +49,8 @@ def cpu() -> Fabric:
 
 def untrained_model(folder: Path) -> str:
     """Manifest of a small `corr`; it has weights, but its ONNX file is empty."""
-    config = {
-        "max_disparity_px": 32,
-        "stem_channels": 16,
-        "feature_channels": [16, 16, 16],
-        "match_channels": [16, 16],
-        "coarse_groups": 4,
-        "volume_channels": [16, 16, 16],
-        "mask_channels": 16,
-    }
     torch.manual_seed(0)
-    network = build_network({"type": "corr", "config": config})
+    network = build_network({"type": "corr", "config": SMALL_CORR})
     folder.mkdir()
     (folder / "tiny.onnx").touch()
     save_weights(network, folder / "tiny.safetensors")

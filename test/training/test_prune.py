@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_networks import SMALL_CORR
 from torch import nn
 
 from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
@@ -12,13 +13,6 @@ from training.errors import TrainingError
 from training.prune import PruneConfig, original_channels, prune_step
 
 SMALL: dict[str, Any] = {"max_disparity_px": 32, "stem_channels": 16, "stage_blocks": [1, 1, 1, 1]}
-SMALL_CORR: dict[str, Any] = {
-    "max_disparity_px": 32,
-    "feature_channels": [16, 24, 32],
-    "match_channels": [16, 16],
-    "coarse_groups": 4,
-    "volume_channels": [16, 16, 16],
-}
 BATCH_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from real_files import put
 
 from stereo_dp_ros.core.errors import DataError, StereoDpError
 from stereo_dp_ros.core.images import read_disparity, read_image, write_disparity, write_image
@@ -18,24 +18,6 @@ from training.data.middlebury import find_middlebury
 from training.data.sceneflow import find_sceneflow
 from training.errors import TrainingError
 from training.sources import LaterScenes, build_scenes, held_out_pairs
-
-
-def put(pair: Path, left: Path, right: Path, labels: Path, mask: Path | None = None) -> None:
-    """The files of a real pair under other names."""
-    for path in (left, right, labels):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(pair / "im0.png", left)
-    shutil.copy(pair / "im1.png", right)
-    if labels.suffix == ".png":
-        shutil.copy(pair / "disp0.png", labels)
-    else:
-        write_disparity(labels, read_disparity(pair / "disp0.png"))
-    if mask is not None:
-        truth = read_disparity(pair / "disp0.png")
-        seen = np.full(truth.shape, 255, np.uint8)
-        if (pair / "nocc0.png").exists():
-            seen = np.where(read_image(pair / "nocc0.png") == 255, 255, 128).astype(np.uint8)
-        write_image(mask, np.where(np.isfinite(truth), seen, 0).astype(np.uint8))
 
 
 def sceneflow(pair: Path, root: Path) -> None:

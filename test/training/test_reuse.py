@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from training.reuse import ReusedScenes
+from training.sources import LaterScenes
 
 
 class Counting:
@@ -59,3 +60,8 @@ def test_another_view_is_shown_at_the_second_use() -> None:
     shown = [int(scenes[index]["left"]) for index in range(36)]
     assert shown[30:] == [30, -24, 18, 33, -27, 21]
     assert shown[:9] == [0, 1, 2, 3, 4, 5, 6, 0, 8], "a scene's own sample is the scene as it is"
+
+
+def test_scenes_from_later_on_have_their_views() -> None:
+    assert [int(view["left"]) for view in LaterScenes(TwoViews(), 5).views(2)] == [7, -7]
+    assert [int(view["left"]) for view in LaterScenes(Counting(), 5).views(2)] == [7]
