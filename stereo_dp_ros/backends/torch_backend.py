@@ -39,35 +39,38 @@ class TorchBackend:
     On CUDA the whole of it, copies included, is recorded as one graph for each request and replayed; host buffers are
     page-locked. In fp16 and bf16 autocast keeps reductions and softmax in fp32. Precision "auto" is fp16 on CUDA if
     its answers there are those of fp32, as for an engine; else fp32.
+
+    Attributes
+    ----------
+    is_recorded
+        Whether pairs go through a recorded graph; so on CUDA.
     """
 
     name = "torch"
 
     def __init__(self, model: Model, *, precision: str, threads: int | None, device: str) -> None:
-        self._device = torch.device(device)
-        on_gpu = device == "cuda"
-        self.device = f"CUDA, {torch.cuda.get_device_name()}" if on_gpu else "CPU"
+        self.torch_device = torch.device(device)
+        self.is_recorded = device == "cuda"
+        self.device = f"CUDA, {torch.cuda.get_device_name()}" if device == "cuda" else "CPU"
         self.precision = "fp32" if precision == "auto" else precision
         if threads is not None:
             torch.set_num_threads(threads)
-        self._network = DeployedNetwork(load_weights(model), images=False).to(self._device)
+        self._network = DeployedNetwork(load_weights(model), images=False).to(self.torch_device)
+        _to_channels_last(self._network)
         self._replay: Replay | None = None
-        if on_gpu:
-            for memory_format in (torch.channels_last, torch.channels_last_3d):  # of 2-D and of 3-D convolutions
-                self._network.to(memory_format=memory_format)  # type: ignore[call-overload]
-            if precision == "auto":
-                self._prefer_half()
+        if device == "cuda" and precision == "auto":
+            self._prefer_half()
 
     def infer(
         self, left: NDArray[np.uint8], right: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `core.backend.Backend`."""
-        return self._both(left, right, eager=self._device.type == "cpu")
+        return self._both(left, right, eager=not self.is_recorded)
 
     def infer_maps(self, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest) -> StereoMaps:
         """See `core.maps.infer_maps`."""
         started = time.perf_counter()
-        found = self._run(left, right, request, eager=self._device.type == "cpu")
+        found = self._run(left, right, request, eager=not self.is_recorded)
         elapsed_ms = (time.perf_counter() - started) * 1e3
         return StereoMaps(
             disparity_px=found.get("disparity"),
@@ -82,7 +85,7 @@ class TorchBackend:
         autocast: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if self.precision in _TYPES:
             # Without its cache: cached casts of weights would be lost to a recorded graph.
-            autocast = torch.autocast(self._device.type, _TYPES[self.precision], cache_enabled=False)
+            autocast = torch.autocast(self.torch_device.type, _TYPES[self.precision], cache_enabled=False)
         with autocast:
             disparity, confidence = self._network(left, right)
         return disparity.float(), confidence.float()
@@ -114,8 +117,8 @@ class TorchBackend:
         try:
             with torch.inference_mode():
                 if eager:
-                    work = PairMaps(self.forward, request, self._device)
-                    images = (torch.from_numpy(work.on_host(image)).to(self._device) for image in (left, right))
+                    work = PairMaps(self.forward, request, self.torch_device)
+                    images = (torch.from_numpy(work.on_host(image)).to(self.torch_device) for image in (left, right))
                     maps = [found.cpu() for found in work(*images)]
                 else:
                     work, maps = self._replayed(left, right, request)
@@ -129,7 +132,7 @@ class TorchBackend:
     ) -> tuple[PairMaps, list[Tensor]]:
         if self._replay is None or self._replay.key != (request, left.shape):
             self._replay = None  # its memory first
-            self._replay = Replay(PairMaps(self.forward, request, self._device), request, left, self._device)
+            self._replay = Replay(PairMaps(self.forward, request, self.torch_device), request, left, self.torch_device)
         return self._replay.work, self._replay.run(left, right)
 
 
@@ -187,6 +190,17 @@ def unusable(device: str) -> str | None:
     if device == "cpu" or torch.cuda.is_available():
         return None
     return f"torch {torch.__version__} cannot use the GPU (a build without CUDA, or one for another version of it)"
+
+
+def _to_channels_last(network: nn.Module) -> None:
+    """Weights in the order in which cuDNN and oneDNN are fast.
+
+    `network.to(memory_format=…)` takes networks whose convolutions are all 2-D or all 3-D, and raises otherwise.
+    """
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for weight in network.parameters():
+        if weight.ndim in formats:
+            weight.data = weight.data.contiguous(memory_format=formats[weight.ndim])
 
 
 def load_weights(model: Model) -> nn.Module:

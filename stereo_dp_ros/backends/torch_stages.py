@@ -29,7 +29,7 @@ def stage_times_ms(
     by itself; on CUDA also `network replayed` (pair in GPU memory to disparity and confidence there, one CUDA graph)
     and `all replayed` (the five stages as one graph, which is what the backend runs).
     """
-    device = torch.device("cuda" if backend.device.startswith("CUDA") else "cpu")
+    device = backend.torch_device
     pinned = device.type == "cuda"
     with torch.inference_mode():
         work = PairMaps(backend.forward, request, device)
@@ -53,10 +53,10 @@ def stage_times_ms(
             "maps": lambda: work.finish(*answer),
             "copy out": copy_out,
         }
-        if pinned:
+        if backend.is_recorded:
             stages["network replayed"] = _recorded(lambda: backend.forward(*fitted)).replay
             stages["all replayed"] = Replay(work, request, left, device).replay
-        clock = _cuda_ms if pinned else _cpu_ms
+        clock = _cuda_ms if backend.is_recorded else _cpu_ms
         times: dict[str, list[float]] = {name: [] for name in stages}
         for turn in range(_WARM_UP_RUNS + rounds):
             for name, stage in stages.items():

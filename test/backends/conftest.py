@@ -48,7 +48,7 @@ def machine(request, cuda, monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """A model of a kind of network with random weights, as `training` exports it; written once."""
+    """A pruned model of a kind of network, with random weights, as `training` exports it; written once."""
     pytest.importorskip("torch")
     from random_student import write_random_student
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from operators import LISTS, first_offender
+from students import STUDENTS
 
 from stereo_dp_ros.backends.onnx_graphs import deployed_graph
 from stereo_dp_ros.core.models import list_models, load_model
@@ -25,7 +26,7 @@ def test_shipped_students_are_within_it(name, half):
 
 
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("kind", ["corr", "dtpnet"])
+@pytest.mark.parametrize("kind", STUDENTS)
 def test_every_network_is_within_it(exported, kind, half):
     content = deployed_graph(exported(kind).onnx_path, SIZE, half=half).content
     for version in LISTS:

@@ -13,6 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from random_student import random_student  # noqa: E402
+from students import STUDENTS  # noqa: E402
 from torch2trt_recorder import lost_at  # noqa: E402
 
 from stereo_dp_ros.backends.deployed_network import DeployedNetwork  # noqa: E402 (torch first: it may be missing)
@@ -20,6 +22,7 @@ from stereo_dp_ros.backends.torch2trt_converters import CONVERTERS  # noqa: E402
 from stereo_dp_ros.core.errors import BackendError  # noqa: E402
 from stereo_dp_ros.core.models import list_models, load_model  # noqa: E402
 from stereo_dp_ros.networks import build_network  # noqa: E402
+from training.prune import PORTS  # noqa: E402
 
 THEIRS = frozenset(json.loads((Path(__file__).parent / "data" / "torch2trt_converters.json").read_text())["names"])
 OURS = frozenset(CONVERTERS)
@@ -58,9 +61,14 @@ def offenders(network, ours=OURS):
     return found
 
 
-@pytest.mark.parametrize("kind", ["corr", "dtpnet"])
-def test_every_call_of_every_student_is_converted(kind):
-    assert offenders(build_network({"type": kind})) == []
+def test_the_students_are_the_networks_that_can_be_pruned():
+    assert set(STUDENTS) == set(PORTS)
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["whole", "pruned"])
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_every_call_of_every_student_is_converted(kind, pruned):
+    assert offenders(random_student(kind, pruned=pruned)) == []
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -1,0 +1,3 @@
+"""The types of network that are students; a list of its own, so that tests are collected where torch is missing."""
+
+STUDENTS = ("corr", "dtpnet")
