@@ -27,12 +27,13 @@ from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.models import MODELS_DIR
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
-from stereo_dp_ros.networks import StereoNetwork, describe_network, save_weights
+from stereo_dp_ros.core.preprocessing import Preprocessing
+from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, save_weights
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
 from training.validation import validation_pairs
 
-__all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px"]
+__all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px", "with_range"]
 
 OPSET = 18
 PARITY_PX = 0.01
@@ -140,17 +141,22 @@ def export_model(
     *,
     scale: float = 1.0,
     min_area_px: int = 0,
+    max_disparity_px: int = 0,
 ) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
-    `scale` and `min_area_px` are what the manifest will say, when measured here as in use.
+    `scale` and `min_area_px` are what the manifest will say, when measured here as in use. With `max_disparity_px` the
+    network searches another range than it was trained with (see `with_range`).
 
     Raises
     ------
     TrainingError
-        If ONNX Runtime's disparity differs from torch's by more than `PARITY_PX`.
+        If ONNX Runtime's disparity differs from torch's by more than `PARITY_PX`, or the network's weights are not
+        shared by all disparities but another range is asked for.
     """
     network, state = network_from_checkpoint(checkpoint)
+    if max_disparity_px:
+        network = with_range(network, max_disparity_px)
     out.mkdir(parents=True, exist_ok=True)
     files = {suffix: out / f"{name}.{suffix}" for suffix in ("onnx", "safetensors")}
     export_onnx(network, files["onnx"])
@@ -158,6 +164,7 @@ def export_model(
     difference = onnx_difference_px(network, files["onnx"])
     if difference > PARITY_PX:
         raise TrainingError(f"{files['onnx']} differs from torch by {difference:.4f} px; expected at most {PARITY_PX}")
+    size: dict[str, Any] = {"scale": scale, "min_area_px": min_area_px}
     manifest = {
         "name": name,
         "network": describe_network(network),
@@ -166,19 +173,37 @@ def export_model(
         "size_multiple": network.size_multiple,
         "max_disparity_px": network.max_disparity_px,
         "precision": "fp32",
-        "scale": scale,
-        "min_area_px": min_area_px,
+        **size,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()},
         "training": _training_record(state),
         "metrics": {},
         "parameters": sum(p.numel() for p in network.parameters()),
-        "macs_640x480": count_macs(network),
+        "macs_640x480": count_macs(network, *Preprocessing.plan((640, 480), network.size_multiple, **size).padded_size),
     }
     path = out / f"{name}.json"
     _write(path, manifest)
     if pairs:
         _write(path, {**manifest, "metrics": measure(path, pairs)})
     return path
+
+
+def with_range(network: StereoNetwork, max_disparity_px: int) -> StereoNetwork:
+    """The same weights searching another range of disparities, where all disparities share the weights.
+
+    Raises
+    ------
+    TrainingError
+        If the weights belong to the range.
+    """
+    description = describe_network(network)
+    description["config"]["max_disparity_px"] = max_disparity_px
+    other = build_network(description)
+    try:
+        other.load_state_dict(network.state_dict())
+    except RuntimeError as error:
+        kind = description["type"]
+        raise TrainingError(f"{kind} learns each disparity's weights; its range cannot be changed") from error
+    return other.eval()
 
 
 def _training_record(state: dict[str, Any]) -> dict[str, Any]:
@@ -210,11 +235,19 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=0, help="validation scenes to measure on as well (%(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="of images before the network (%(default)s)")
     parser.add_argument("--min-area", type=int, default=0, help="px that it sees at least (%(default)s)")
+    parser.add_argument("--max-disparity", type=int, default=0, metavar="PX", help="range (default: as trained)")
     arguments = parser.parse_args()
     try:
         pairs = [*validation_pairs(arguments.scenes), *(find_pairs(arguments.pairs) if arguments.pairs else [])]
-        size = {"scale": arguments.scale, "min_area_px": arguments.min_area}
-        path = export_model(arguments.checkpoint, arguments.name, arguments.out, pairs, **size)
+        path = export_model(
+            arguments.checkpoint,
+            arguments.name,
+            arguments.out,
+            pairs,
+            scale=arguments.scale,
+            min_area_px=arguments.min_area,
+            max_disparity_px=arguments.max_disparity,
+        )
     except StereoDpError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 2
