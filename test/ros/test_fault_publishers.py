@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from pair_checks import assert_recovers, counts
@@ -45,15 +48,56 @@ def test_fifty_restarts_of_the_camera(rig: Rig) -> None:
     assert counts(node) == (50, 50, {})
 
 
-def test_lost_messages_are_told_with_the_cure(rig: Rig) -> None:
+CAMERA = """
+import sys
+import time
+from array import array
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+rclpy.init()
+profile = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+publisher = Node("camera").create_publisher(Image, "left/image_rect", profile)
+while not publisher.get_subscription_count():
+    time.sleep(0.05)
+for index in range(1, 23):
+    small = index in (1, 22)
+    width, height = (8, 8) if small else (1920, 1080)
+    image = Image(width=width, height=height, step=3 * width, encoding="rgb8")
+    image.data = array("B", bytes(3 * width * height))
+    image.header.stamp.sec = index
+    if small:
+        sys.stdin.readline()
+    publisher.publish(image)
+    time.sleep(0.02)
+sys.stdin.readline()
+"""
+
+
+def test_lost_messages_are_told_with_the_cure(rig: Rig, tmp_path: Path) -> None:
+    """Best-effort images of 6 MB through Fast DDS' default shared memory of 512 kB."""
     node = rig.start()
-    rig.connect()
     run = node.active_run
     assert run is not None
-    run.images[0]._on_lost(SimpleNamespace(total_count=7, total_count_change=3))  # as rclpy calls it
-    status = rig.fault("/left/image_rect: 3 messages lost on the way (7 in all); give the publisher's process")
-    assert status.level == DiagnosticStatus.WARN
-    assert run.images[0].lost == 3
+    left = run.images[0]
+    environment = {**os.environ, "ROS_LOG_DIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", CAMERA], env=environment, stdin=subprocess.PIPE, text=True) as camera:
+        assert camera.stdin is not None
+        rig.until(lambda: left.publisher_count and left.reliability == "best_effort", "the camera is there")
+        rig.pause(0.5)
+        for index in (1, 22):  # a small image before and after the large ones
+            print(file=camera.stdin, flush=True)
+            rig.until(lambda: left.last_stamp and left.last_stamp.sec == index, f"image {index}")  # noqa: B023
+        rig.until(lambda: left.received + left.lost == 22, f"{left.received} received, {left.lost} lost")
+        assert left.lost > 0
+        camera.communicate("\n")
+    texts = [text for status in rig.diagnostics for text in (status.message, *(item.value for item in status.values))]
+    told = [text for text in texts if text.startswith("/left/image_rect: ") and " messages lost on the way (" in text]
+    assert told and all("give the publisher's process the large-message DDS profile" in text for text in told)
+    assert rig.values()["/left/image_rect messages lost"] == str(left.lost)
+    rig.connect()
     assert_recovers(rig, node)
 
 
