@@ -1,6 +1,7 @@
 """Record the names of TensorRT's Python API from its bindings, without the TensorRT library.
 
-    pip download --no-deps tensorrt-cu12-bindings==10.16.1.11 tensorrt-cu13-bindings==11.4.0.106
+    for wheel in tensorrt-cu12-bindings==10.3.0 tensorrt-cu12-bindings==10.16.1.11 tensorrt-cu13-bindings==11.4.0.106
+    do pip download --no-deps $wheel; done
     python test/backends/record_tensorrt_api.py *.whl > test/backends/data/tensorrt_api.json
 
 The bindings are a wheel with one shared object. It asks for three libraries of TensorRT, of which it takes nine

@@ -1,7 +1,7 @@
 """Stand-in for TensorRT, 10 or 11: an engine is the ONNX graph that was parsed, run by ONNX Runtime on the CPU.
 
-It has only names that the recorded tables of the real bindings have for that version, so that code which runs on it
-uses no other. Each step can be made to fail, and answers can be distorted.
+It has only names that every recorded table of the real bindings has for that version (10.3 and 10.16, or 11.4), so that
+code which runs on it uses no other. Each step can be made to fail, and answers can be distorted.
 """
 
 import ctypes
@@ -18,7 +18,8 @@ from half_emulation import cpu_session
 from stereo_dp_ros.backends.half_graph import in_half
 
 API = json.loads((Path(__file__).parent / "data" / "tensorrt_api.json").read_text())
-VERSIONS = {int(version.partition(".")[0]): version for version in API}
+MAJORS = {version: int(version.partition(".")[0]) for version in API}
+VERSIONS = {10: "10.16.1.11", 11: "11.4.0.106"}
 
 
 class Faults:
@@ -243,7 +244,9 @@ def standin_tensorrt(cuda, version, faults):
     )  # fmt: skip
     for item in classes:
         setattr(module, item.__name__, item)
-    require_known_names(module, classes, VERSIONS[version])
+    for recorded, major in MAJORS.items():
+        if major == version:
+            require_known_names(module, classes, recorded)
     return module
 
 

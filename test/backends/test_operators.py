@@ -1,7 +1,9 @@
 """Every operator of every deployed graph is in TensorRT's documented support, of 10.1, 10.16 and 11.1.
 
-10.1 is the oldest list with the types of 10 (JetPack 6 has 10.3, whose list only grew). The list of 11.4 could not be
-had; 11.1's is the latest that could.
+The lists are docs/operators.md of onnx-tensorrt at its releases of these versions; `data/tensorrt_operators.json` has
+the commits. 10.3, which JetPack 6 has, lies between the first two, whose rows differ in the integers of Pow alone. Of
+11.4 no list could be had: by the notes of the releases 11.2 added DFT and 5-D GridSample, 11.3 and 11.4 no operator,
+and NVIDIA's opset guide gives opsets 9 to 25 for 11.x.
 """
 
 import numpy as np

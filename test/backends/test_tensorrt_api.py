@@ -1,4 +1,4 @@
-"""Every name of TensorRT that the code uses is in the bindings of 10.16 and of 11.4.
+"""Every name of TensorRT that the code uses is in the bindings of 10.3 (JetPack 6), of 10.16 and of 11.4.
 
 `data/tensorrt_api.json` was recorded from the bindings' wheels on PyPI by `record_tensorrt_api.py`. Names behind `trt.`
 are checked here; those of objects are checked by the stand-in, which has no others.
@@ -7,7 +7,7 @@ are checked here; those of objects are checked by the stand-in, which has no oth
 import ast
 
 import pytest
-from standin_tensorrt import API, VERSIONS
+from standin_tensorrt import API, MAJORS, VERSIONS
 
 # Taken only where `has_precision_flags` says so; gone in 11.
 ONLY_IN_10 = {"BuilderFlag.FP16", "BuilderFlag.OBEY_PRECISION_CONSTRAINTS"}
@@ -46,14 +46,25 @@ def test_the_code_uses_names(used):
     assert {"Builder", "BuilderFlag.TF32", "ILogger.ERROR", "ReduceOperation.MAX", "SampleMode.FILL", "uint8"} <= used
 
 
-def test_every_name_is_in_10(used):
-    assert VERSIONS[10].startswith("10.16.")
-    assert lacking(used, VERSIONS[10]) == []
+TABLES = [version for version in API if MAJORS[version] == 10]
+
+
+def test_the_tables_are_of_the_versions_that_are_named():
+    assert set(API) == {"10.3.0", "10.16.1.11", "11.4.0.106"} and set(VERSIONS.values()) < set(API)
+
+
+@pytest.mark.parametrize("version", TABLES)
+def test_every_name_is_in_10(used, version):
+    assert lacking(used, version) == []
 
 
 def test_every_name_is_in_11_but_those_of_weak_typing(used):
-    assert VERSIONS[11].startswith("11.4.")
     assert set(lacking(used, VERSIONS[11])) == ONLY_IN_10
+
+
+def test_a_name_that_there_is_not_is_found():
+    found = lacking({"Builder", "Builder.build_engine", "BuilderFlag.FP16", "cuda"}, VERSIONS[11])
+    assert found == ["Builder.build_engine", "BuilderFlag.FP16", "cuda"]
 
 
 def test_what_tells_the_versions_apart_is_in_the_tables():
@@ -62,6 +73,7 @@ def test_what_tells_the_versions_apart_is_in_the_tables():
     assert "set_output_type" in layers[0] and "set_output_type" not in layers[1]
 
 
+@pytest.mark.parametrize("version", TABLES)
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
@@ -85,5 +97,5 @@ def test_what_tells_the_versions_apart_is_in_the_tables():
         ("ICudaEngine", {"serialize"}),
     ],
 )
-def test_the_names_of_our_torch2trt_converters_exist(owner, names):
-    assert names <= set(API[VERSIONS[10]]["classes"][owner])
+def test_the_names_of_our_torch2trt_converters_exist(owner, names, version):
+    assert names <= set(API[version]["classes"][owner])
