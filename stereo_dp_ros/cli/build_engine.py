@@ -9,7 +9,6 @@ from stereo_dp_ros.backends.engine_build import CONVERTERS, build_engine
 from stereo_dp_ros.backends.engine_gate import TOLERANCES
 from stereo_dp_ros.cli.options import size
 from stereo_dp_ros.core.models import load_model
-from stereo_dp_ros.core.preprocessing import Preprocessing
 
 __all__ = ["add_arguments", "run"]
 
@@ -38,14 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     model = load_model(arguments.model)
-    manifest = model.manifest
-    plan = Preprocessing.plan(
-        arguments.size,
-        manifest.size_multiple,
-        arguments.inference_size,
-        manifest.scale,
-        manifest.min_area_px,
-    )
+    plan = model.manifest.plan(arguments.size, arguments.inference_size)
     built = build_engine(model, plan.padded_size, precision=arguments.precision, converter=arguments.converter)
     if arguments.json:
         report = {"engine": str(built.path), "built": built.built, "replaced": built.replaced}

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workload",
         type=size,
         metavar="WxH",
-        help="count the operations and bytes of each model for a network input of this size instead (needs torch)",
+        help="count each model's operations and bytes for a pair of this size instead (needs torch)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -62,17 +62,21 @@ def _print_workloads(image_size: tuple[int, int], *, as_json: bool) -> None:
         torch_backend = importlib.import_module("stereo_dp_ros.backends.torch_backend")
     except ImportError:
         raise BackendError("counting operations needs torch and safetensors (pip install torch safetensors)") from None
-    rows = {
-        name: asdict(workload.count_workload(torch_backend.load_weights(load_model(name)), image_size))
-        for name in list_models()
-    }
+    rows = {}
+    for name in list_models():
+        model = load_model(name)
+        size = model.manifest.plan(image_size).padded_size
+        counted = workload.count_workload(torch_backend.load_weights(model), size)
+        rows[name] = {"network_size": f"{size[0]}x{size[1]}", **asdict(counted)}
+    given = f"{image_size[0]}x{image_size[1]}"
     if as_json:
-        print(json.dumps({"size": f"{image_size[0]}x{image_size[1]}", "models": rows}, indent=1))
+        print(json.dumps({"size": given, "models": rows}, indent=1))
         return
     for name, row in rows.items():
-        print(f"{name} at {image_size[0]}x{image_size[1]}, floats of two bytes: {row['macs'] / 1e9:.2f} GMAC")
+        print(f"{name}: {row['macs'] / 1e9:.2f} GMAC for a pair of {given}, which it sees at {row['network_size']}")
         for kind, what in _BYTES.items():
             print(f"  {row[kind] / 1e6:8.2f} MB {what}")
+    print("bytes as if every number in the network had two")
 
 
 def _backend_rows() -> list[dict[str, Any]]:

@@ -47,9 +47,7 @@ class StereoEstimator:
 
     def plan(self, width_px: int, height_px: int) -> Preprocessing:
         """How pairs of this size are fitted to the network."""
-        model = self.model.manifest
-        size = (width_px, height_px)
-        return Preprocessing.plan(size, model.size_multiple, self.input_size, model.scale, model.min_area_px)
+        return self.model.manifest.plan((width_px, height_px), self.input_size)
 
     def infer(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> DisparityMap:
         """Disparity of the left image's pixels.

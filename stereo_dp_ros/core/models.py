@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_dp_ros.core.errors import ModelError
-from stereo_dp_ros.core.preprocessing import SCALES
+from stereo_dp_ros.core.preprocessing import SCALES, Preprocessing
 
 __all__ = ["DEFAULT_MODEL", "MODELS_DIR", "Manifest", "Model", "list_models", "load_model", "read_manifest"]
 
@@ -60,6 +60,10 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
     macs_640x480: int | None = None
+
+    def plan(self, image_size: tuple[int, int], network_size: tuple[int, int] | None = None) -> Preprocessing:
+        """How images of (width, height) px are fitted to the network; `network_size` is what the user chose."""
+        return Preprocessing.plan(image_size, self.size_multiple, network_size, self.scale, self.min_area_px)
 
 
 @dataclass(frozen=True)
