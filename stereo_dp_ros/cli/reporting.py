@@ -7,7 +7,8 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from tqdm import tqdm
 from stereo_dp_ros import __version__
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.report import Report
+from stereo_dp_ros.replay.ros_domain import own_domain
 from stereo_dp_ros.replay.session import Progress
 from stereo_dp_ros.ros.dds_profile import dds_environment
 
 __all__ = ["frame_progress", "machine_facts", "print_report", "require_modules", "ros_domain_id", "ros_environment"]
 
-_HIGHEST_SAFE_DOMAIN = 101  # from 102 on, ports of a domain overlap those that Linux hands out
 _HIGHEST_DOMAIN = 232
+_held = ExitStack()  # to this process's end
 _REMEDIES = {
     "rclpy": "source a ROS 2 installation or install the package's ROS wheels",
     "skimage": "install scikit-image",
@@ -38,19 +40,24 @@ def require_modules(*names: str) -> None:
 
 
 def ros_domain_id() -> int:
-    """The user's ROS domain, else one that two runs at the same time hardly share.
+    """The user's ROS domain, else one that other runs do not share, the same throughout this process.
 
     Raises
     ------
     DataError
-        ROS_DOMAIN_ID is set to something else than a domain.
+        ROS_DOMAIN_ID is set to something else than a domain, or no domain can be had.
     """
     text = os.environ.get("ROS_DOMAIN_ID", "")
     if not text:
-        return 1 + os.getpid() % _HIGHEST_SAFE_DOMAIN
+        return _own_domain_id()
     if not text.isdigit() or int(text) > _HIGHEST_DOMAIN:
         raise DataError(f"ROS_DOMAIN_ID is {text!r}, expected a number from 0 to {_HIGHEST_DOMAIN}")
     return int(text)
+
+
+@cache
+def _own_domain_id() -> int:
+    return _held.enter_context(own_domain())
 
 
 def ros_environment() -> dict[str, str]:

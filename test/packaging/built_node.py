@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from skimage.data import stereo_motorcycle
 from stereo_msgs.msg import DisparityImage
 
+from stereo_dp_ros.replay.ros_domain import own_domain
 from stereo_dp_ros.ros.dds_profile import dds_environment
 
 # Calibration of skimage.data.stereo_motorcycle, from its docstring.
@@ -134,7 +135,6 @@ def check(answers: dict[str, DisparityImage | Image | PointCloud2], truth_px: ND
 
 def main() -> int:
     node_path, parameters_path = sys.argv[1:]
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
     os.environ.update(dds_environment())  # as the launch file does, for camera and node
     left, right, truth_px = stereo_motorcycle()
     rclpy.init()
@@ -160,4 +160,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with own_domain() as own:
+        os.environ.setdefault("ROS_DOMAIN_ID", str(own))
+        sys.exit(main())
