@@ -13,6 +13,7 @@ from stereo_dp_ros.cli.reporting import (
     ros_domain_id,
     ros_environment,
 )
+from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.replay.demo import run_demo
 from stereo_dp_ros.replay.demo_bags import DEMO_BAGS
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; 1 if a check failed."""
     require_modules("rclpy", "skimage")
+    load_model(arguments.model)  # before the bags are drawn, which takes longer than to see that it is not there
     domain_id = ros_domain_id()
     with frame_progress(3 * sum(bag.frame_count for bag in DEMO_BAGS)) as progress:  # drawn, played, scored
         report = run_demo(

@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.points and not arguments.calib:
         raise StereoDpError("--points needs --calib, a file with cam0, cam1 and baseline")
+    if arguments.points and not arguments.points.lower().endswith(".ply"):
+        raise StereoDpError(f"--points is {arguments.points}, expected a .ply file")
     left, right = read_image(arguments.left), read_image(arguments.right)
     require_pair(left, right)
     height, width = left.shape[:2]

@@ -9,6 +9,8 @@ from stereo_dp_ros.core.estimator import StereoEstimator
 
 __all__ = ["add_model_options", "estimator_from", "positive_float", "positive_int", "size"]
 
+_MOST_PX = 1 << 24  # more than 4K images have
+
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --model, --backend, --precision, --threads and --inference-size."""
@@ -53,8 +55,10 @@ def positive_int(text: str) -> int:
 
 
 def size(text: str) -> tuple[int, int]:
-    """WxH as (width, height) in px."""
+    """WxH as (width, height) in px, of `_MOST_PX` pixels at most."""
     width, separator, height = text.partition("x")
     if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}, expected WIDTHxHEIGHT such as 640x480")
+    if int(width) * int(height) > _MOST_PX:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected at most {_MOST_PX} px in all")
     return int(width), int(height)

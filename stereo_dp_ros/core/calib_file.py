@@ -27,7 +27,8 @@ def read_calib_file(path: str | Path, image_size: tuple[int, int] | None = None)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path}: cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise CalibrationError(f"{path}: cannot be read ({reason}), expected Middlebury's calib.txt") from error
     entries = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", text, flags=re.MULTILINE))
     missing = [key for key in ("cam0", "cam1", "baseline") if key not in entries]
     if missing:

@@ -221,17 +221,31 @@ def test_bad_input_is_one_line_and_exit_code_2(pair, toy, tmp_path, capsys):
         (["infer", im0, im1, "-o", out, "--model", "nope"], "no model is named 'nope', there are"),
         (["infer", im0, im1, "-o", out, "--model", toy, "--backend", "nope"], "no backend is named 'nope'"),
         (["infer", im0, im1, "-o", out, "--points", "p.ply"], "--points needs --calib"),
+        (["infer", im0, im1, "-o", out, "--points", "p.obj", "--calib", "c.txt"], "p.obj, expected a .ply file"),
+        (["infer", im0, im1, "-o", out, "--calib", tmp_path / "none.txt"], "none.txt: cannot be read (No such file"),
+        (["infer", im0, im1, "-o", out, "--calib", im0], "im0.png: cannot be read (not text), expected Middlebury's"),
+        (["infer", im0, im1, "-o", out, "--inference-size", "99999x99999"], "expected at most 16777216 px in all"),
         (["infer", im0, im1], "the following arguments are required: -o/--output"),
         (["evaluate", tmp_path / "none"], "none: no such folder"),
         (["evaluate", tmp_path / "pairs", "--method", "nope"], "invalid choice: 'nope'"),
         (["bench", "--size", "640"], "'640', expected WIDTHxHEIGHT"),
         (["bench", "--size", "100x70"], "size is 100x70, expected at least 144 px of width for SGBM"),
+        (["demo", "--model", "nope"], "no model is named 'nope', there are"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         ([], "required: COMMAND"),
     ]
     for arguments, expected in cases:
         code, text = failing(capsys, *arguments)
         assert (code, expected in text) == (2, True), text
+
+
+def test_truncated_image_is_one_line_too(pair, tmp_path):
+    cut = tmp_path / "cut.png"
+    cut.write_bytes((pair / "im0.png").read_bytes()[:60])
+    command = [sys.executable, "-m", "stereo_dp_ros.cli.main", "infer", cut, pair / "im1.png", "-o", tmp_path / "d.pfm"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    line = f"stereo-dp infer: {cut}: is no image that can be decoded, expected PNG, JPEG, PFM or the like\n"
+    assert (run.returncode, run.stderr) == (2, line)
 
 
 def test_a_scene_that_lacks_a_file_is_named(pair, toy, capsys):
