@@ -3,14 +3,16 @@
 # make soak     ten minutes of the node at 30 Hz, 200 lifecycle cycles, 50 camera restarts: leaks, threads, exit
 # make gpu-check  torch on this machine's GPU: its answers against the CPU's, and times of each stage
 # make lint     ruff and mypy
+# make versions the tests that need no torch, on each of PYTHONS with the oldest and the newest releases that we admit
 # make colcon   colcon build in a temporary folder; the built node answers a real pair
 # make clean    removes .venv, .venv-colcon and demo_out
 #
-# Variables: PYTHON (default python3, 3.10 or newer), VENV (.venv), OUT (demo_out), PYTEST_ARGS,
+# Variables: PYTHON (default python3, 3.10 or newer), PYTHONS (python3.10 python3.12), VENV (.venv), OUT (demo_out), PYTEST_ARGS,
 # SOAK_ARGS (--seconds 60 --cycles 20 for a quick one), GPU_ARGS (--device cpu rehearses it),
 # TORCH_INDEX (a package index that has CPU builds of torch; empty: pip's own configuration decides).
 
 PYTHON ?= python3
+PYTHONS ?= python3.10 python3.12
 VENV ?= .venv
 OUT ?= demo_out
 PYTEST_ARGS ?=
@@ -22,6 +24,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 STAMPS := $(VENV)/.stamps
 COLCON_VENV := $(VENV)-colcon
+VERSIONS_FOLDER := $(VENV)-versions
 
 # A sourced ROS 2 installation is used as it is; otherwise rclpy comes from wheels. The two do not mix.
 ifneq ($(and $(ROS_DISTRO),$(AMENT_PREFIX_PATH)),)
@@ -39,9 +42,9 @@ export ROS_LOG_DIR ?= $(abspath $(VENV))/ros_log
 # A sourced ROS brings pytest plugins written for older versions of pytest.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
 
-.PHONY: help demo test soak gpu-check lint colcon clean
+.PHONY: help demo test soak gpu-check lint versions colcon clean
 help:
-	@sed -n 's/^# //p' Makefile | head -10
+	@sed -n 's/^# //p' Makefile | head -11
 
 demo: $(STAMPS)/runtime
 	$(BIN)/stereo-dp demo --out $(OUT)
@@ -53,6 +56,7 @@ soak: $(STAMPS)/test
 	$(BIN)/python test/ros/soak.py $(SOAK_ARGS)
 
 gpu-check: $(STAMPS)/test
+	$(BIN)/python -m pytest -p pytest_timeout test/backends/test_torch_backend.py test/backends/test_on_gpu.py -k gpu
 	$(BIN)/python test/backends/gpu_check.py $(GPU_ARGS)
 
 lint: $(STAMPS)/test
@@ -60,11 +64,14 @@ lint: $(STAMPS)/test
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+versions:
+	.ci/versions $(VERSIONS_FOLDER) $(PYTHONS)
+
 colcon: $(STAMPS)/runtime $(COLCON_VENV)/.stamp
 	.ci/colcon $(BIN) $(COLCON_VENV)/bin
 
 clean:
-	rm -rf $(VENV) $(COLCON_VENV) $(OUT)
+	rm -rf $(VENV) $(COLCON_VENV) $(VERSIONS_FOLDER) $(OUT)
 
 $(STAMPS)/venv-$(ROS):
 	@.ci/check-python $(PYTHON) $(ROS)

@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 _GATE_SIZE = (320, 256)
 _TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
-_WARM_UP_RUNS = 3  # cuDNN chooses its algorithms in the first runs; they must not be recorded
+_WARM_UP_RUNS = 3  # CUDA's libraries set themselves up in the first runs; that must not be recorded
 
 
 class TorchBackend:
@@ -82,11 +82,13 @@ class TorchBackend:
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """The network alone: float32 (1, 3, H, W) in 0…255 to float32 (1, 1, H, W), all on the device."""
-        autocast: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        arithmetic: contextlib.AbstractContextManager[Any]
         if self.precision in _TYPES:
             # Without its cache: cached casts of weights would be lost to a recorded graph.
-            autocast = torch.autocast(self.torch_device.type, _TYPES[self.precision], cache_enabled=False)
-        with autocast:
+            arithmetic = torch.autocast(self.torch_device.type, _TYPES[self.precision], cache_enabled=False)
+        else:  # TF32 is on by default: convolutions would carry 10 bits instead of 23
+            arithmetic = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with arithmetic:
             disparity, confidence = self._network(left, right)
         return disparity.float(), confidence.float()
 

@@ -17,7 +17,8 @@ from stereo_dp_ros.cli.main import main as stereo_dp
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import list_models, load_model
 
-SIZES = ("640x480", "960x544", "1280x720")
+# Device → sizes and rounds that are timed; a CPU only rehearses.
+TIMED = {"cuda": (("640x480", "960x544", "1280x720"), 50), "cpu": (("320x256",), 2)}
 GATE_SIZES = ((320, 256), (640, 480))
 # bf16 is offered, never taken by itself: 8 bits move a pixel in hundreds by more than 1 px.
 ALLOWED = {**TOLERANCES, "bf16": Tolerance(mean_px=0.25, far_percent=4.0, confidence=0.02)}
@@ -39,10 +40,11 @@ def answers(device: str) -> bool:
                 case = f"{name} torch {precision} on {backend.device}, {size[0]}x{size[1]}, against {told}"
                 try:
                     figures = compare(backend.infer, reference.infer, size, ALLOWED[precision])
-                    print(f"ok    {case}: {figures.as_dict()}")
+                    off = f"{figures.mean_px:.5f} px in the mean, {figures.far_percent:.3f} % by more than 1 px"
+                    print(f"ok    {case}: off by {off}, confidence by {figures.confidence:.5f}", flush=True)
                 except BackendError as error:
                     passed = False
-                    print(f"WRONG {case}: {error}")
+                    print(f"WRONG {case}: {error}", flush=True)
     return passed
 
 
@@ -50,8 +52,8 @@ def main() -> int:
     """Answers, then times; 1 if an answer is beyond its tolerance."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--size", action="append", help=f"may be given again (default: {', '.join(SIZES)})")
-    parser.add_argument("--rounds", default="50")
+    parser.add_argument("--size", action="append", help=f"may be given again (default: {', '.join(TIMED['cuda'][0])})")
+    parser.add_argument("--rounds", type=int, help=f"(default: {TIMED['cuda'][1]})")
     parser.add_argument("--onnx", action="append", type=Path, default=[], help="another network to time beside ours")
     arguments = parser.parse_args()
     try:
@@ -59,8 +61,10 @@ def main() -> int:
     except BackendError as error:
         print(f"gpu_check: {error}", file=sys.stderr)
         return 2
-    command = ["bench", "--backend", f"torch:{arguments.device}", "--stages", "--rounds", arguments.rounds]
-    for size in arguments.size or SIZES:
+    sizes, rounds = TIMED[arguments.device]
+    command = ["bench", "--backend", f"torch:{arguments.device}", "--stages"]
+    command += ["--rounds", str(arguments.rounds or rounds)]
+    for size in arguments.size or sizes:
         command += ["--size", size]
     for path in arguments.onnx:
         command += ["--onnx", str(path)]

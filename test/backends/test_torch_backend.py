@@ -74,6 +74,15 @@ def test_shipped_weights_and_the_networks_of_today_equal_the_shipped_onnx(name):
     assert figures(load_model(name), "torch:cpu", "fp32", TOLERANCES["fp32"]).mean_px < 1e-3
 
 
+def test_fp32_convolutions_carry_all_their_bits_on_a_gpu(student, monkeypatch):
+    backend, allowed = create_backend("torch:cpu", student, precision="fp32"), []
+    backend._network.register_forward_pre_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    black = np.zeros((64, 64, 3), np.uint8)
+    backend.infer(black, black)
+    assert allowed == [False] and torch.backends.cudnn.allow_tf32
+
+
 def test_weights_are_channels_last(student):
     weights = [w for w in create_backend("torch:cpu", student)._network.parameters() if w.ndim > 3]
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
