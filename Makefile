@@ -5,7 +5,7 @@
 # make lint     ruff and mypy
 # make versions the tests that need no torch, on each of PYTHONS with the oldest and the newest releases that we admit
 # make colcon   colcon build in a temporary folder; the built node answers a real pair
-# make clean    removes .venv, .venv-colcon and demo_out
+# make clean    removes the virtual environments and demo_out
 #
 # Variables: PYTHON (default python3, 3.10 or newer), PYTHONS (python3.10 python3.12), VENV (.venv), OUT (demo_out), PYTEST_ARGS,
 # SOAK_ARGS (--seconds 60 --cycles 20 for a quick one), GPU_ARGS (--device cpu rehearses it),
