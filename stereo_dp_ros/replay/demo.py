@@ -44,15 +44,7 @@ def run_demo(
     StereoDpError
         Something cannot be written, or the node does not work.
     """
-    log_folder, bag_folder = out / "log", out / "bags"
-    try:
-        for folder in (log_folder, bag_folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        free_bytes = shutil.disk_usage(out).free
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror}), expected a folder for the demo") from error
-    if free_bytes < _NEEDED_BYTES:
-        raise DataError(f"{out}: {free_bytes / 1e9:.1f} GB are free, expected {_NEEDED_BYTES / 1e9:.0f} GB for bags")
+    log_folder, bag_folder = _folders(out)
     reports: list[BagReport] = []
     for bag in bags:
         path, recorded_path = bag_folder / bag.name, bag_folder / f"{bag.name}_out"
@@ -82,3 +74,17 @@ def run_demo(
     write_json(report, out / "report.json")
     write_html(report, out / "report.html")
     return report
+
+
+def _folders(out: Path) -> tuple[Path, Path]:
+    """Folders for logs and for bags, made where they are not there and there is room."""
+    log_folder, bag_folder = out / "log", out / "bags"
+    try:
+        for folder in (log_folder, bag_folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        free_bytes = shutil.disk_usage(out).free
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror}), expected a folder for the demo") from error
+    if free_bytes < _NEEDED_BYTES:
+        raise DataError(f"{out}: {free_bytes / 1e9:.1f} GB are free, expected {_NEEDED_BYTES / 1e9:.0f} GB for bags")
+    return log_folder, bag_folder
