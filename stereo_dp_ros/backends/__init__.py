@@ -54,7 +54,7 @@ def create_backend(name: str, model: Model, *, precision: str = "auto", threads:
         try:
             return load(choice, model, precision, threads)
         except BackendError as error:
-            reasons.append(f"{choice.name}: {error}")
+            reasons.append(str(error) if choice.name == name else f"{choice.name}: {error}")
     raise BackendError(f"backend {name} cannot be used: {'; '.join(reasons)}")
 
 

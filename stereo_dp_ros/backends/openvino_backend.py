@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from openvino import properties
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
+from stereo_dp_ros.backends.one_line import last_line
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import Model
@@ -40,7 +41,7 @@ class OpenVinoBackend:
         try:
             self._network = image_network(self._core.read_model(model.onnx_path))
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot read {model.onnx_path}: {_first_line(error)}") from error
+            raise BackendError(f"OpenVINO cannot read {model.onnx_path}: {last_line(error)}") from error
         self._size: tuple[int, ...] = ()
         self._request: ov.InferRequest | None = None
 
@@ -54,7 +55,7 @@ class OpenVinoBackend:
                 self._size = left.shape
             result = self._request.infer({"left": left[None], "right": right[None]}, share_inputs=True)
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
+            raise BackendError(f"OpenVINO failed: {last_line(error)}") from error
         return result["disparity"][0, 0].copy(), result["confidence"][0, 0].copy()
 
     def _compile(self, shape: tuple[int, ...]) -> ov.InferRequest:
@@ -92,8 +93,3 @@ def image_network(network: ov.Model) -> ov.Model:
         tensor.set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.RGB)
         steps.input(index).model().set_layout(ov.Layout("NCHW"))
     return steps.build()
-
-
-def _first_line(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stereo_dp_ros.backends.one_line import first_line
+from stereo_dp_ros.backends.one_line import first_line, last_line
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.core.preprocessing import Preprocessing
 
@@ -43,6 +43,8 @@ def load_peers(path: Path, threads: int) -> Iterator[Peer]:
     ModelError
         The file cannot be read, or has not two such inputs.
     """
+    if path.suffix != ".onnx":
+        raise ModelError(f"{path}: expected an ONNX file (.onnx)")
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file")
     if importlib.util.find_spec("openvino") is not None:
@@ -61,7 +63,7 @@ def _in_openvino(path: Path, threads: int) -> Iterator[Peer]:
     try:
         network = core.read_model(path)
     except RuntimeError as error:
-        raise ModelError(f"{path}: OpenVINO cannot read it ({first_line(error)})") from error
+        raise ModelError(f"{path}: OpenVINO cannot read it ({last_line(error)})") from error
     _require_images(path, [(port.any_name, port.partial_shape.rank.get_length()) for port in network.inputs])
     names = [port.any_name for port in network.inputs]
     images = image_network(network)

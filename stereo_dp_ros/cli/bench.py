@@ -18,7 +18,7 @@ from stereo_dp_ros.cli.bench_methods import REFERENCE, BenchMethod, model_method
 from stereo_dp_ros.cli.options import positive_float, positive_int, size
 from stereo_dp_ros.cli.reporting import machine_facts
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.core.errors import ImageError
+from stereo_dp_ros.core.errors import BackendError, ImageError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.maps import MAPS, MapRequest
 from stereo_dp_ros.core.models import list_models
@@ -88,8 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _timed(
     methods: list[BenchMethod], image_size: tuple[int, int], arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """A row for each method at this size, all of them timed in turn."""
+    """A row for each method that runs at this size, all of them timed in turn; what does not is told on stderr."""
     left, right = textured_pair(image_size)
+    methods = [method for method in methods if _runs(method, left, right)]
     calls = {str(index): lambda method=method: method.call(left, right) for index, method in enumerate(methods)}
     progress = tqdm(
         interleaved_ms(calls, arguments.rounds),
@@ -120,6 +121,17 @@ def _timed(
             row["stages_ms"] = _stages(method, left, right, arguments.rounds)
         rows.append(row)
     return rows
+
+
+def _runs(method: BenchMethod, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> bool:
+    """Whether the method answers the pair: an engine is of one size."""
+    try:
+        method.call(left, right)
+    except BackendError as error:
+        what = f"{method.model} on {method.backend} {method.precision} at {left.shape[1]}x{left.shape[0]}"
+        print(f"left out {what}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _stages(method: BenchMethod, left: NDArray[np.uint8], right: NDArray[np.uint8], rounds: int) -> dict[str, float]:

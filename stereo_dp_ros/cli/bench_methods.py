@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stereo_dp_ros.backends import load_estimator, usable_choices
 from stereo_dp_ros.backends.peers import load_peers
-from stereo_dp_ros.backends.registry import choices
+from stereo_dp_ros.backends.registry import Choice, backend_status, choices
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.estimator import StereoEstimator
 
@@ -79,9 +79,15 @@ def model_methods(names: Iterable[str], backends: Iterable[str], threads: int) -
     """Each model in each runtime, on each device and in each precision that works here.
 
     `backends` names them, as `runtime` or `runtime:device`; without any it is all that work. What cannot load a model
-    is told on stderr; a name that there is not is a BackendError.
+    is told on stderr; one that there is not, or that cannot be used here, is a BackendError.
     """
-    named = [choice for backend in backends for choice in choices(backend)]
+    named: list[Choice] = []
+    for backend in backends:
+        found = [(choice, backend_status(choice.info, choice.device)) for choice in choices(backend)]
+        usable = [choice for choice, reason in found if reason is None]
+        if not usable:
+            raise BackendError(f"backend {backend} cannot be used: {found[0][1]}")
+        named += usable
     methods = []
     for name in names:
         for choice in named or usable_choices():

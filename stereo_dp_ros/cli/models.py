@@ -27,8 +27,9 @@ _BYTES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--backends", action="store_true", help="list the runtimes instead")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--backends", action="store_true", help="list the runtimes instead")
+    instead.add_argument(
         "--workload",
         type=size,
         metavar="WxH",
