@@ -36,8 +36,8 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=text)
                 for name, (default, text) in ARGUMENTS.items()
             ),
+            OpaqueFunction(function=play),  # first: an argument that it refuses must not leave a node behind
             IncludeLaunchDescription(stereo, launch_arguments={"use_sim_time": "true"}.items()),
-            OpaqueFunction(function=play),
         ]
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
@@ -72,8 +72,10 @@ def start(context: LaunchContext) -> list[Node]:
     )
     nodes = [node]
     if (voxel_size_m := to_number("voxel_size_m", value["voxel_size_m"])) > 0.0:
+        require_package("pcl_ros", "voxel_size_m")
         nodes.append(voxel_filter(value, voxel_size_m))
     if to_boolean("rviz", value["rviz"]):
+        require_package("rviz2", "rviz")
         rviz = Node(
             package="rviz2",
             executable="rviz2",
@@ -106,6 +108,14 @@ def remappings(value: dict[str, str]) -> list[tuple[str, str]]:
         pairs.append((f"{side}/camera_info", f"{camera}/camera_info"))
         pairs += [(f"{side}/{name}", f"{camera}/{value['image'] or name}") for name in ("image_rect", "image_raw")]
     return pairs
+
+
+def require_package(package: str, argument: str) -> None:
+    """Raise here if it is not installed: later, launch would end and leave what it had started behind."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        raise RuntimeError(f"launch argument {argument}: package {package} is not installed, which it needs") from None
 
 
 def to_boolean(name: str, text: str) -> bool:

@@ -16,7 +16,8 @@ LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    monkeypatch.setattr("ament_index_python.packages.get_package_share_directory", lambda _: str(tmp_path))
+    for place in ("share_directory", "prefix"):
+        monkeypatch.setattr(f"ament_index_python.packages.get_package_{place}", lambda _: str(tmp_path))
     return loaded("stereo.launch.py")
 
 
@@ -81,6 +82,19 @@ def test_voxel_filter_of_the_point_cloud_library(module: ModuleType) -> None:
 def test_a_boolean_that_is_none(module: ModuleType) -> None:
     with pytest.raises(RuntimeError, match="launch argument rectify: found 'maybe', expected true or false"):
         started(module, rectify="maybe")
+
+
+@pytest.mark.parametrize(("argument", "package"), [("rviz", "rviz2"), ("voxel_size_m", "pcl_ros")])
+def test_a_package_that_is_missing_is_told_before_anything_starts(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, argument: str, package: str
+) -> None:
+    def missing(name: str) -> str:
+        raise module.PackageNotFoundError(name)
+
+    monkeypatch.setattr(module, "get_package_prefix", missing)
+    line = f"launch argument {argument}: package {package} is not installed, which it needs"
+    with pytest.raises(RuntimeError, match=line):
+        started(module, **{argument: "true" if argument == "rviz" else "0.1"})
 
 
 @pytest.mark.parametrize(("loop", "options"), [("false", []), ("True", ["--loop"])])
