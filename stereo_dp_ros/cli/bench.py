@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stereo_dp_ros.cli import bench_node
 from stereo_dp_ros.cli.bench_methods import REFERENCE, BenchMethod, model_methods, opencv_methods, peer_methods
+from stereo_dp_ros.cli.machine import machine_facts
 from stereo_dp_ros.cli.options import positive_float, positive_int, size
-from stereo_dp_ros.cli.reporting import machine_facts
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import BackendError, ImageError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
@@ -60,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     sizes: list[tuple[int, int]] = arguments.size or [(640, 480)]
     if arguments.node:
+        from stereo_dp_ros.cli import bench_node  # needs what plays and records bags
+
         arguments.size = sizes[0]
         return bench_node.run(arguments)
     for width, height in sizes:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stereo_dp_ros.backends import load_estimator
-from stereo_dp_ros.cli.reporting import frame_progress, machine_facts, require_modules, ros_domain_id, ros_environment
+from stereo_dp_ros.cli.machine import machine_facts
+from stereo_dp_ros.cli.reporting import frame_progress, require_modules, ros_domain_id, ros_environment
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.memory import keep_freed_memory
 from stereo_dp_ros.replay.node_timing import Goal, NodeTimer, goals, node_trials

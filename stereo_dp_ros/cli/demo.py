@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stereo_dp_ros.cli.machine import machine_facts
 from stereo_dp_ros.cli.reporting import (
     frame_progress,
-    machine_facts,
     print_report,
     require_modules,
     ros_domain_id,

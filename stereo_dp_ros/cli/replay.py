@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 from stereo_dp_ros.cli.accuracy_options import accuracy_from, add_accuracy_options
+from stereo_dp_ros.cli.machine import machine_facts
 from stereo_dp_ros.cli.options import add_model_options, estimator_from, positive_float
 from stereo_dp_ros.cli.reporting import (
     frame_progress,
-    machine_facts,
     print_report,
     require_modules,
     ros_domain_id,

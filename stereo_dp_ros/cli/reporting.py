@@ -1,28 +1,25 @@
-"""What the commands that end in a report share: progress, facts of the machine, the table, the exit code."""
+"""What the commands that end in a report share: progress, the table, the exit code."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from stereo_dp_ros import __version__
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.report import Report
 from stereo_dp_ros.replay.ros_domain import own_domain
 from stereo_dp_ros.replay.session import Progress
 from stereo_dp_ros.ros.dds_profile import dds_environment
 
-__all__ = ["frame_progress", "machine_facts", "print_report", "require_modules", "ros_domain_id", "ros_environment"]
+__all__ = ["frame_progress", "print_report", "require_modules", "ros_domain_id", "ros_environment"]
 
 _HIGHEST_DOMAIN = 232
 _held = ExitStack()  # to this process's end
@@ -82,16 +79,6 @@ def frame_progress(frames: int) -> Iterator[Progress]:
         yield progress
 
 
-def machine_facts() -> dict[str, str]:
-    """Where this runs, label → value."""
-    return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "ROS 2": _ros(),
-        "package": __version__,
-    }
-
-
 def print_report(report: Report, folder: Path) -> int:
     """Print the table, where the report is, and each check that failed; returns the exit code, 0 or 1."""
     width = max(16, *(len(bag.name) + 1 for bag in report.bags)) if report.bags else 16
@@ -127,21 +114,3 @@ def _rate(found: Mapping[str, Any]) -> str:
 
 def _cell(value: object, width: int, digits: int) -> str:
     return f"{value:{width}.{digits}f}" if isinstance(value, float) else f"{'–':>{width}}"
-
-
-def _ros() -> str:
-    if distro := os.environ.get("ROS_DISTRO"):
-        return f"{distro} (installed)"
-    try:
-        return f"wheels of rclpy {metadata.version('ros-rclpy')}"
-    except metadata.PackageNotFoundError:
-        return "none"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

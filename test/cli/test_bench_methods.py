@@ -1,6 +1,8 @@
 """`stereo-dp bench`: what is timed, and what is told of the rest."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +50,23 @@ def test_a_peer_must_be_an_onnx_file(command, capsys, tmp_path):
     other.write_text("# no network")
     assert main([*command, "--backend", "onnxruntime:cpu", "--onnx", str(other)]) == 2
     assert capsys.readouterr().err == f"stereo-dp bench: {other}: expected an ONNX file (.onnx)\n"
+
+
+WITHOUT_BAGS = """
+import sys
+sys.modules["rosbags"] = sys.modules["rclpy"] = None
+from stereo_dp_ros.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_it_needs_neither_ros_nor_bags(command, repository):
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_BAGS, *command, "--backend", "onnxruntime:cpu"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert [row["backend"] for row in json.loads(run.stdout)["rows"]][-1] == "onnxruntime"
