@@ -163,3 +163,30 @@ def test_an_engine_that_stops_working_falls_back(machine, toy):
     assert (backend.infer(left, left)[0] == 10).all()
     assert backend.name == "openvino"
     assert backend.reasons["tensorrt"] == "cuGraphLaunch failed: out of memory (2)"
+
+
+STEPS = ["deserialize", "context", "address", "execute"]
+CALLS = ["cuDevicePrimaryCtxRetain", "cuMemAlloc_v2", "cuMemHostAlloc", "cuStreamCreate", "cuMemcpyHtoDAsync_v2"]
+CALLS += ["cuStreamSynchronize", "cuStreamBeginCapture_v2", "cuGraphInstantiateWithFlags", "cuGraphLaunch"]
+
+
+@pytest.mark.parametrize("fault", STEPS + CALLS)
+def test_a_stored_engine_that_fails_at_any_step_is_left_for_the_next_one(machine, toy, fault):
+    build_engine(toy, (64, 32), precision="fp32", converter="onnx")
+    (machine.faults.steps if fault in STEPS else machine.cuda.faults).add(fault)
+    backend = create_backend("auto", toy)
+    left = np.full((32, 64, 3), 40, np.uint8)
+    assert (backend.infer(left, left)[0] == 10).all()
+    assert backend.name == "openvino"
+    assert backend.reasons["tensorrt"] and "\n" not in backend.reasons["tensorrt"]
+    assert (machine.cuda.memory, machine.cuda.streams) == ({}, set())
+
+
+def test_a_truncated_engine_is_left_for_the_next_one(machine, toy):
+    path = build_engine(toy, (64, 32), precision="fp32", converter="onnx").path
+    path.write_bytes(path.read_bytes()[:-100])
+    backend = create_backend("auto", toy)
+    left = np.full((32, 64, 3), 40, np.uint8)
+    assert (backend.infer(left, left)[0] == 10).all()
+    assert backend.name == "openvino"
+    assert backend.reasons["tensorrt"].endswith("bytes of engine do not match their hash (truncated?)")
