@@ -13,6 +13,7 @@ from stereo_dp_ros.cli.machine import machine_facts
 from stereo_dp_ros.cli.reporting import frame_progress, require_modules, ros_domain_id, ros_environment
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.memory import keep_freed_memory
+from stereo_dp_ros.replay.machine_load import MachineLoad
 from stereo_dp_ros.replay.node_timing import Goal, NodeTimer, goals, node_trials
 
 __all__ = ["run"]
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     trials = node_trials(arguments.size, _LARGE_PX)
     with tempfile.TemporaryDirectory(prefix="stereo-dp-bench-") as folder, frame_progress(0) as progress:
         timer = NodeTimer(estimator, parameters, arguments.seconds, Path(folder), ros_domain_id(), ros_environment())
+        load = MachineLoad()
         rows = []
         for trial in trials:
             timer.on_pair = lambda name=trial.name: progress(name, 1)  # type: ignore[misc]
@@ -54,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": estimator.model.name,
         "backend": backend.name,
         "precision": backend.precision,
+        "others_percent": load.others_percent(),
         "rows": rows,
         "goals": [_goal_row(goal) for goal in goals(rows)],
     }
@@ -77,7 +80,10 @@ def _goal_row(goal: Goal) -> dict[str, Any]:
 
 def _print_table(report: dict[str, Any]) -> None:
     print(f"{report['machine']}, {report['threads']} threads")
-    print(f"{report['model']} on {report['backend']} {report['precision']}, the node beside the estimator alone\n")
+    print(f"{report['model']} on {report['backend']} {report['precision']}, the node beside the estimator alone")
+    if report["others_percent"] is not None:
+        print(f"other processes took {report['others_percent']:.0f} % of the machine meanwhile")
+    print()
     print(
         f"{'trial':18}{'size':>10}{'in Hz':>8}{'out Hz':>8}{'alone Hz':>10}{'ratio':>7}{'inference ms':>14}"
         f"{'latency p50':>13}{'max':>8}{'out':>6}{'dropped':>9}"

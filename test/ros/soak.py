@@ -26,7 +26,8 @@ from rclpy.logging import LoggingSeverity, set_logger_level
 from ros_rig import TIMEOUT_S, Rig
 from ros_scene import PlaneScene
 
-from stereo_dp_ros.cli.reporting import machine_facts, ros_domain_id, ros_environment
+from stereo_dp_ros.cli.machine import machine_facts
+from stereo_dp_ros.cli.reporting import ros_domain_id, ros_environment
 from stereo_dp_ros.core.timing import textured_pair
 from stereo_dp_ros.replay.counts import count_pairs
 from stereo_dp_ros.replay.live import run_live
