@@ -36,6 +36,7 @@ from training.validation import validation_pairs
 __all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px", "with_range"]
 
 OPSET = 18
+IR_VERSION = 8  # of that operator set; runtimes of its time refuse the exporter's newer one
 PARITY_PX = 0.01
 INPUT = {
     "names": ["left", "right"],
@@ -83,6 +84,7 @@ def export_onnx(network: StereoNetwork, path: Path) -> None:
         raise TrainingError("the ONNX exporter returned nothing; expected a program")
     model = program.model_proto
     _strip_records(model)
+    model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

@@ -33,11 +33,11 @@ def test_local_expectation_stays_at_the_mode(p: torch.Tensor, expected: float) -
 @pytest.mark.parametrize(
     ("p", "estimate", "expected"),
     [
-        (distribution(k2=0.5, k3=0.2, k8=0.3), 2.0, 0.5 + 0.1),
-        (distribution(k2=0.5, k3=0.2, k8=0.3), 2.5, 0.7),
+        (distribution(k2=0.5, k4=0.2, k8=0.3), 2.0, 0.5),  # nothing at two positions and beyond
         (distribution(k4=1.0), 4.0, 1.0),
-        (distribution(k3=0.5, k4=0.5), 3.5, 1.0),  # between two bins as sure as on one
-        (distribution(k3=0.75, k4=0.25), 3.25, 0.75 + 0.25 * 0.75),
+        (distribution(k4=1.0), 4.25, 1.0),
+        (distribution(k3=0.5, k4=0.5), 2.875, 0.5 + 0.5 * 0.5),  # half way down at 9/8 positions
+        (distribution(k3=0.5, k4=0.5), 3.5, 324 / 343),  # rise 6/7: 3 · 36/49 − 2 · 216/343
     ],
 )
 def test_confidence_is_the_nearby_probability(p: torch.Tensor, estimate: float, expected: float) -> None:
