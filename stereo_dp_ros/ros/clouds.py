@@ -61,14 +61,13 @@ class _KeptBytes:
 
     def __init__(self) -> None:
         self._bytes = array.array("B")
+        self._own_references = sys.getrefcount(self._bytes)
 
     def of_size(self, size: int) -> array.array[int]:
         """Return `size` bytes of any content."""
-        kept = self._bytes
-        held_here = 3  # by this object, by `kept`, and as an argument
-        if len(kept) != size or sys.getrefcount(kept) > held_here:
-            kept = self._bytes = array.array("B", b"\0") * size
-        return kept
+        if len(self._bytes) != size or sys.getrefcount(self._bytes) > self._own_references:
+            self._bytes = array.array("B", b"\0") * size
+        return self._bytes
 
 
 def _load_create_cloud() -> CreateCloud:
