@@ -58,11 +58,7 @@ class Pipeline:
     def __init__(self, config: PipelineConfig, out: Path, fabric: Fabric, should_stop: Callable[[], bool]) -> None:
         named = {f"{place}[{i}].data": r.data for place, runs in config.runs().items() for i, r in enumerate(runs)}
         require_sources(config.data, {**named, "validation.data": config.validation.data})
-        if config.init:
-            described = describe_network(model_network(config.init))
-            other = differences(describe_network(build_network(config.student)), described)
-            if other:
-                raise TrainingError(f"student is not the network of init {config.init}: {'; '.join(other)}")
+        self.student = _begun_with(config) if config.init else config.student
         self.config = config
         self.out = out
         self.fabric = fabric
@@ -123,13 +119,13 @@ class Pipeline:
 
     def _baseline(self) -> dict[str, Any] | None:
         loss = dataclasses.replace(self.config.loss, teacher=0.0, ground_truth=1.0)
-        return self._fit("ground_truth", self.config.student, self.config.distil, loss)
+        return self._fit("ground_truth", self.student, self.config.distil, loss)
 
     def _distil(self) -> dict[str, Any] | None:
         if not self.config.distil:
             return {"network": self.config.init, "samples": 0, **self._figures(model_network(self.config.init))}
         initial = model_network(self.config.init).state_dict() if self.config.init else None
-        return self._fit("distilled", self.config.student, self.config.distil, self.config.loss, initial=initial)
+        return self._fit("distilled", self.student, self.config.distil, self.config.loss, initial=initial)
 
     def _prune(self, step: int) -> dict[str, Any] | None:
         name = f"pruned_{step}"
@@ -217,6 +213,18 @@ class Pipeline:
         partial = path.with_suffix(".partial")
         partial.write_text(text)
         os.replace(partial, path)
+
+
+def _begun_with(config: PipelineConfig) -> dict[str, Any]:
+    """The network of `init`, which the student must be; a student without a channel table may be any pruned one."""
+    described = describe_network(model_network(config.init))
+    student = describe_network(build_network(config.student))
+    if not config.student.get("channels"):
+        student["channels"] = described["channels"]
+    other = differences(student, described)
+    if other:
+        raise TrainingError(f"student is not the network of init {config.init}: {'; '.join(other)}")
+    return described
 
 
 def _samples(runs: list[RunConfig]) -> int:

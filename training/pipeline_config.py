@@ -31,7 +31,7 @@ class PipelineConfig:
     distil, finetune, finish
         Runs of the distillation, of the fine-tuning after each pruning step, and after the last step in addition.
     init
-        Model, shipped or a user's, whose weights the student begins with; `distil` may be empty then.
+        Model, shipped or a user's, whole or pruned, whose weights the student begins with; `distil` may be empty then.
     baseline
         Also train the student on ground truth alone with the same runs: what the teacher must beat.
     scratch

@@ -18,6 +18,7 @@ from training import pipeline
 from training.errors import TrainingError
 from training.pipeline import Pipeline
 from training.pipeline_config import load_pipeline_config, rehearsal
+from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
@@ -47,10 +48,12 @@ def cpu() -> Fabric:
     return Fabric(accelerator="cpu", devices=1, precision="32-true")
 
 
-def untrained_model(folder: Path) -> str:
-    """Manifest of a small `corr`; it has weights, but its ONNX file is empty."""
+def untrained_model(folder: Path, prune: PruneConfig | None = None) -> str:
+    """Manifest of a small `corr`, whole or pruned by a step; it has weights, but its ONNX file is empty."""
     torch.manual_seed(0)
     network = build_network({"type": "corr", "config": SMALL_CORR})
+    if prune:
+        prune_step(network, 1, prune)
     folder.mkdir()
     (folder / "tiny.onnx").touch()
     save_weights(network, folder / "tiny.safetensors")
@@ -152,6 +155,15 @@ def test_a_student_that_is_not_the_model_to_begin_with_is_refused(tmp_path: Path
     other = dataclasses.replace(config, student={"type": "corr", "config": {"stem_channels": 8}})
     with pytest.raises(TrainingError, match="not the network of init corr_s: config.stem_channels is 8, expected 16"):
         Pipeline(other, tmp_path, cpu(), lambda: True)
+
+
+def test_a_pruned_model_is_trained_on_as_it_is(tmp_path: Path) -> None:
+    model = untrained_model(tmp_path / "model", PruneConfig(steps=1, fraction=0.5, round_to=8))
+    config = load_pipeline_config(CONFIGS / "corr_s_compress.yaml")
+    config = dataclasses.replace(config, init=model, student={"type": "corr", "config": SMALL_CORR})
+    student = Pipeline(config, tmp_path, cpu(), lambda: True).student
+    assert student == load_model(model).manifest.network
+    assert student["channels"]["match4"] == [8, 8]
 
 
 @pytest.mark.parametrize(
