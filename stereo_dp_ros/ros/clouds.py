@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +33,7 @@ class CloudPacker:
     def __init__(self, load_create_cloud: Callable[[], CreateCloud] | None = None) -> None:
         self._create_cloud, self.reason = _working_create_cloud(load_create_cloud or _load_create_cloud)
         self.backend = "builtin" if self._create_cloud is None else "sensor_msgs_py"
-        self._kept = _KeptBytes()
+        self._builtin = _BuiltinClouds()
 
     def pack(
         self, xyz_m: Sequence[Float32Array], color: NDArray[np.uint8] | None, kind: str, header: Header
@@ -48,26 +47,35 @@ class CloudPacker:
         kind : ``rgb`` packs 0x00RRGGBB into `rgb` (gray thrice), ``intensity`` is 0…255, ``none`` leaves it out
         """
         planes, names = _planes(xyz_m, color, kind)
-        data = self._kept.of_size(sum(plane.nbytes for plane in planes))
-        points = _records(planes, names, data)
-        fields = _fields(names)
-        if self._create_cloud is not None:
-            return self._create_cloud(header, fields, points)
-        return _builtin_cloud(header, fields, points.shape, data)
+        if self._create_cloud is None:
+            return self._builtin.fill(header, planes, names)
+        return self._create_cloud(header, _fields(names), _records(planes, names))
 
 
-class _KeptBytes:
-    """Bytes that are filled again once nobody else holds them: half the time of packing goes into fresh ones."""
+class _BuiltinClouds:
+    """Packs right into a message's bytes, and into those of the last one again once nobody else holds it.
+
+    Messages copy whatever is assigned to their data, so fresh ones cost as much again as the packing.
+    """
 
     def __init__(self) -> None:
-        self._bytes = array.array("B")
-        self._own_references = sys.getrefcount(self._bytes)
+        self._cloud = PointCloud2()
+        self._own_references = sys.getrefcount(self._cloud)
 
-    def of_size(self, size: int) -> array.array[int]:
-        """Return `size` bytes of any content."""
-        if len(self._bytes) != size or sys.getrefcount(self._bytes) > self._own_references:
-            self._bytes = array.array("B", b"\0") * size
-        return self._bytes
+    def fill(self, header: Header, planes: Sequence[Float32Array], names: Sequence[str]) -> PointCloud2:
+        """Return a cloud of these values, whose bytes nobody else holds."""
+        height, width = planes[0].shape
+        size = sum(plane.nbytes for plane in planes)
+        if len(self._cloud.data) != size or sys.getrefcount(self._cloud) > self._own_references:
+            self._cloud = PointCloud2(is_dense=False)
+            self._cloud.data.frombytes(bytes(size))
+        cloud = self._cloud
+        cv2.merge(planes, np.frombuffer(cloud.data, np.float32).reshape(height, width, len(planes)))
+        cloud.header, cloud.height, cloud.width, cloud.fields = header, height, width, _fields(names)
+        cloud.is_bigendian = sys.byteorder == "big"
+        cloud.point_step = 4 * len(planes)
+        cloud.row_step = cloud.point_step * width
+        return cloud
 
 
 def _load_create_cloud() -> CreateCloud:
@@ -79,16 +87,14 @@ def _load_create_cloud() -> CreateCloud:
 
 def _working_create_cloud(load: Callable[[], CreateCloud]) -> tuple[CreateCloud | None, str]:
     planes, names = _planes(list(np.arange(18, dtype=np.float32).reshape(3, 2, 3)), None, "none")
-    data = array.array("B", bytes(72))
-    probe, fields = _records(planes, names, data), _fields(names)
     try:
         create_cloud = load()
-        cloud = create_cloud(Header(), fields, probe)
+        cloud = create_cloud(Header(), _fields(names), _records(planes, names))
     except ImportError as error:
         return None, f"sensor_msgs_py is not installed ({error})"
     except Exception as error:  # whatever a mismatch of its NumPy and ours raises
         return None, f"sensor_msgs_py fails ({type(error).__name__}: {error})"
-    if cloud != _builtin_cloud(Header(), fields, probe.shape, data):
+    if cloud != _BuiltinClouds().fill(Header(), planes, names):
         return None, f"sensor_msgs_py packs a cloud of 3x2 points as {cloud.width}x{cloud.height}"
     return create_cloud, ""
 
@@ -102,10 +108,9 @@ def _planes(
     return [*xyz_m, _packed_rgb(color) if kind == "rgb" else _gray(color)], ["x", "y", "z", kind]
 
 
-def _records(planes: Sequence[Float32Array], names: Sequence[str], data: array.array[int]) -> NDArray[Any]:
-    """Return (H, W) records in `data`, which has their size, filled with the planes' values."""
-    merged = np.frombuffer(data, np.float32).reshape(*planes[0].shape, len(planes))
-    cv2.merge(planes, merged)  # several times faster than assigning to slices
+def _records(planes: Sequence[Float32Array], names: Sequence[str]) -> NDArray[Any]:
+    """Return (H, W) records of contiguous float32."""
+    merged = np.asarray(cv2.merge(planes))  # several times faster than assigning to slices
     return merged.view(np.dtype([(name, np.float32) for name in names]))[..., 0]
 
 
@@ -137,14 +142,3 @@ def _fields(names: Sequence[str]) -> list[PointField]:
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
         for index, name in enumerate(names)
     ]
-
-
-def _builtin_cloud(
-    header: Header, fields: list[PointField], shape: tuple[int, ...], data: array.array[int]
-) -> PointCloud2:
-    height, width = shape
-    cloud = PointCloud2(header=header, height=height, width=width, fields=fields, is_dense=False, data=data)
-    cloud.is_bigendian = sys.byteorder == "big"
-    cloud.point_step = 4 * len(fields)
-    cloud.row_step = cloud.point_step * width
-    return cloud
