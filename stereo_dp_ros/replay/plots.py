@@ -44,7 +44,9 @@ def line_plot(
         parts.append(f'<text x="{_LEFT - 7}" y="{height + 4:.1f}" text-anchor="end">{level:g}</text>')
     base = _HEIGHT - 8
     parts.append(f'<text x="{_LEFT}" y="{base}">{first:g}</text>')
-    parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{base}" text-anchor="end">{round(last, 1):g} {escape(x_label)}</text>')
+    parts.append(
+        f'<text x="{_WIDTH - _RIGHT}" y="{base}" text-anchor="end">{round(last, 1):g} {escape(x_label)}</text>'
+    )
     places = [at(a, b) for a, b in points]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
     parts.append(f'<polyline class="curve" points="{path}"/>')
