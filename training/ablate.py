@@ -7,7 +7,6 @@ of the paper beside ours. `--rehearse 20` runs every row for 20 steps in a folde
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -22,6 +21,7 @@ from lightning_fabric import Fabric
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import build_network, describe_network
 from training.checkpoint import differences
+from training.command import Parser
 from training.config import DataConfig, read_config
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
@@ -223,7 +223,7 @@ def load_ablation_config(path: Path) -> AblationConfig:
 
 def main(values: list[str] | None = None) -> int:
     """Command line; 0 when done, 3 when stopped before the end, 2 and one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("ablate", __doc__)
     parser.add_argument("table", choices=sorted(TABLES))
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "ablate.yaml", help="budget (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablate"), help="folder of the runs (%(default)s)")

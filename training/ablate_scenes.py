@@ -26,6 +26,7 @@ from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from training.checkpoint import differences
+from training.command import Parser
 from training.config import DataConfig, OptimConfig, TrainConfig, read_config
 from training.data.composer import FAMILIES, FEATURES
 from training.data.nuisances import NUISANCES
@@ -189,7 +190,7 @@ def _chosen(names: str | None) -> list[str]:
 
 
 def _arguments(values: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("ablate_scenes", __doc__)
     configs = ROOT / "configs"
     parser.add_argument("--config", type=Path, default=configs / "ablate_scenes.yaml", help="budget (%(default)s)")
     parser.add_argument("--only", metavar="FEATURES", help="these features, separated by commas, and everything")

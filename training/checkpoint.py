@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ KEYS = {
     "device",
     "torch",
 }
+EXPECTED = "expected a checkpoint of training.train"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -50,11 +50,16 @@ def load_checkpoint(path: Path, description: dict[str, Any] | None = None) -> di
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error.strerror}); {EXPECTED}") from error
+    except Exception as error:  # bytes that are no checkpoint can be any wrong pickle
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrainingError(f"{path}: cannot be read ({reason}); expected a checkpoint of training.train") from error
-    if set(state) != KEYS:
-        raise TrainingError(f"{path}: has the keys {sorted(state)}; expected {sorted(KEYS)}")
+        raise TrainingError(f"{path}: cannot be read ({reason}); {EXPECTED}") from error
+    if not isinstance(state, dict) or set(state) != KEYS:
+        found = (
+            f"has the keys {sorted(map(str, state))}" if isinstance(state, dict) else f"holds a {type(state).__name__}"
+        )
+        raise TrainingError(f"{path}: {found}; {EXPECTED}, with {sorted(KEYS)}")
     if description is not None and state["description"] != description:
         raise TrainingError(f"{path}: of another network: {'; '.join(differences(state['description'], description))}")
     return state

@@ -158,8 +158,10 @@ def read_config(cls: type[Any], path: Path) -> Any:
     """Read a YAML file into the dataclass `cls`; a TrainingError names the file and the field."""
     try:
         return parse_config(cls, yaml.safe_load(path.read_text()))
-    except (StereoDpError, OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"{path}: {error}") from error
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error.strerror})") from error
+    except (StereoDpError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TrainingError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def load_config(path: Path) -> TrainConfig:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network
 from training.checkpoint import load_checkpoint
+from training.command import Parser
 from training.validation import validation_pairs
 
 __all__ = ["TorchBackend", "evaluate_pairs", "network_from_checkpoint", "table"]
@@ -78,7 +78,7 @@ def table(scores: list[SceneScore]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("evaluate", __doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pairs", type=Path, nargs="?", help="folder of pairs")
     parser.add_argument("--scenes", type=int, default=0, help="validation scenes to score as well (%(default)s)")

@@ -42,6 +42,21 @@ def test_a_wrong_config_names_file_and_field(tmp_path: Path, text: str, message:
         load_config(path)
 
 
+def test_a_missing_config_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    with pytest.raises(TrainingError) as raised:
+        load_config(path)
+    assert str(raised.value) == f"{path}: cannot be read (No such file or directory)"
+
+
+def test_a_config_that_is_no_yaml_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("samples: [1, 2\nnetwork: {")
+    with pytest.raises(TrainingError, match="run.yaml: while parsing") as raised:
+        load_config(path)
+    assert "\n" not in str(raised.value)
+
+
 def test_learning_rate_warms_up_holds_and_decays_to_zero() -> None:
     optim = OptimConfig(batch_size=4, learning_rate=1.0, warmup_samples=16, decay_samples=40)
     rates = [learning_rate(optim, sample, 100) for sample in (0, 4, 12, 56, 60, 80, 96)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -120,19 +121,27 @@ def test_a_scene_smaller_than_the_crop_is_named(config: TrainConfig, noise_scene
 
 def test_a_checkpoint_with_other_keys_is_refused(tmp_path: Path) -> None:
     torch.save({"model": {}}, tmp_path / "last.pt")
-    with pytest.raises(TrainingError, match=r"last\.pt: has the keys \['model'\]; expected \["):
+    with pytest.raises(TrainingError, match=r"last\.pt: has the keys \['model'\]; expected a checkpoint .*\['com"):
         load_checkpoint(tmp_path / "last.pt")
     with pytest.raises(TrainingError, match="checkpoint has the keys"):
         save_checkpoint(tmp_path / "new.pt", {"model": {}})
     assert not (tmp_path / "new.pt").exists()
 
 
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
-    (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(
-        TrainingError, match=r"last\.pt: cannot be read \(.*\); expected a checkpoint of training\.train"
-    ):
+@pytest.mark.parametrize("content", [b"not a checkpoint", b"", b"eggs and spam\n", pickle.dumps({1: [2]}, 2)])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"last\.pt: .*; expected a checkpoint of training\.train"):
         load_checkpoint(tmp_path / "last.pt")
+
+
+def test_a_missing_checkpoint_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    with pytest.raises(TrainingError) as raised:
+        load_checkpoint(path)
+    assert str(raised.value) == (
+        f"{path}: cannot be read (No such file or directory); expected a checkpoint of training.train"
+    )
 
 
 def test_weight_average_warms_up_and_copies_counters() -> None:
