@@ -56,8 +56,8 @@ soak: $(STAMPS)/test
 	$(BIN)/python test/ros/soak.py $(SOAK_ARGS)
 
 gpu-check: $(STAMPS)/test
-	$(BIN)/python -m pytest -p pytest_timeout test/backends/test_torch_backend.py test/backends/test_on_gpu.py -k gpu
-	$(BIN)/python test/backends/gpu_check.py $(GPU_ARGS)
+	$(BIN)/python -m pytest -p pytest_timeout test/backends/test_torch_backend.py test/backends/test_on_gpu.py -k gpu; \
+		failed=$$?; $(BIN)/python test/backends/gpu_check.py $(GPU_ARGS) && exit $$failed
 
 lint: $(STAMPS)/test
 	$(BIN)/python -m ruff check .

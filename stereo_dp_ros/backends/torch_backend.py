@@ -120,7 +120,9 @@ class TorchBackend:
             with torch.inference_mode():
                 if eager:
                     work = PairMaps(self.forward, request, self.torch_device)
-                    images = (torch.from_numpy(work.on_host(image)).to(self.torch_device) for image in (left, right))
+                    # Images of a message are read-only, which torch complains about.
+                    hosts = [np.require(work.on_host(image), requirements="W") for image in (left, right)]
+                    images = (torch.from_numpy(host).to(self.torch_device) for host in hosts)
                     maps = [found.cpu() for found in work(*images)]
                 else:
                     work, maps = self._replayed(left, right, request)
@@ -162,7 +164,7 @@ class Replay:
     def run(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> list[Tensor]:
         """The maps, in this object's buffers: copy them before the next run."""
         for buffer, image in zip(self._images, (left, right), strict=True):
-            buffer.copy_(torch.from_numpy(self.work.on_host(image)))
+            np.copyto(buffer.numpy(), self.work.on_host(image))
         with torch.cuda.stream(self._stream):
             self.replay()
         self._stream.synchronize()

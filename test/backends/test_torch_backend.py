@@ -240,6 +240,15 @@ def test_maps_made_on_the_device_are_those_of_the_host(recorded_on_the_cpu, know
         assert np.array_equal(recorded[name], found, equal_nan=True)
 
 
+@pytest.mark.filterwarnings("error")
+def test_images_may_be_read_only_as_those_of_a_message_are(recorded_on_the_cpu, known_answer):
+    left = np.full((50, 90), 160, np.uint8)
+    left.flags.writeable = False
+    request = MapRequest(PLANS["its own size"], frozenset({"disparity"}))
+    assert infer_maps(known_answer, left, left, request).disparity_px[0, 0] == 10
+    assert replayed(known_answer, left, left, request, recorded_on_the_cpu)["disparity"][0, 0] == 10
+
+
 def test_only_what_is_wanted_leaves_the_device(recorded_on_the_cpu, known_answer):
     left = np.full((50, 90), 160, np.uint8)
     request = MapRequest(PLANS["its own size"], frozenset({"depth"}), CALIBRATION)
