@@ -26,7 +26,7 @@ __all__ = ["run_live"]
 _DIAGNOSTICS_TOPIC = "/diagnostics"
 _ERROR = 2  # diagnostic_msgs/DiagnosticStatus.ERROR
 _START_TIMEOUT_S = 120.0
-_SILENCE_TIMEOUT_S = 8.0  # after the last pair was played: the node's last outputs and its next diagnostics
+_SILENCE_TIMEOUT_S = 8.0  # after the last pair was played, or the last output since: another, or the node's count
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -171,6 +171,8 @@ def _watch(
                 deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
             else:
                 _take(run, kind, value)
+                if deadline_s is not None and kind == "received":
+                    deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
         if not is_warm and (run.received_ns or run.diagnostics.get("pairs dropped", "0") != "0"):
             is_warm = True
             with suppress(BrokenPipeError):  # it ended meanwhile, and told why
