@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import hashlib
 import json
@@ -23,14 +22,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.errors import StereoDpError
+from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
-from stereo_dp_ros.core.models import MODELS_DIR
+from stereo_dp_ros.core.models import MODELS_DIR, Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.core.preprocessing import Preprocessing
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, save_weights
+from training.calibration import RIGHT_WITHIN_PX, calibration_error, fit_calibration, sampled
+from training.command import Parser
 from training.errors import TrainingError
-from training.evaluate import network_from_checkpoint
+from training.evaluate import TorchBackend, network_from_checkpoint
 from training.validation import validation_pairs
 
 __all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px", "with_range"]
@@ -47,7 +49,7 @@ INPUT = {
 }
 OUTPUTS = {
     "disparity": "(N, 1, H, W) px of the input, left view",
-    "confidence": "(N, 1, H, W) in 0..1",
+    "confidence": "(N, 1, H, W) in 0..1; where calibrated, the probability of an error of at most 2 px",
 }
 
 
@@ -144,11 +146,13 @@ def export_model(
     scale: float = 1.0,
     min_area_px: int = 0,
     max_disparity_px: int = 0,
+    calibrate_on: Sequence[PairFolder] = (),
 ) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
     `scale` and `min_area_px` are what the manifest will say, when measured here as in use. With `max_disparity_px` the
-    network searches another range than it was trained with (see `with_range`).
+    network searches another range than it was trained with (see `with_range`). On the pairs of `calibrate_on`, other
+    ones than `pairs`, the confidence is calibrated.
 
     Raises
     ------
@@ -159,6 +163,11 @@ def export_model(
     network, state = network_from_checkpoint(checkpoint)
     if max_disparity_px:
         network = with_range(network, max_disparity_px)
+    size: dict[str, Any] = {"scale": scale, "min_area_px": min_area_px}
+    if calibrate_on:
+        network.calibration = None
+        infer = _in_torch(network, size).infer
+        network.calibration = fit_calibration(*sampled(infer, calibrate_on))
     out.mkdir(parents=True, exist_ok=True)
     files = {suffix: out / f"{name}.{suffix}" for suffix in ("onnx", "safetensors")}
     export_onnx(network, files["onnx"])
@@ -166,7 +175,6 @@ def export_model(
     difference = onnx_difference_px(network, files["onnx"])
     if difference > PARITY_PX:
         raise TrainingError(f"{files['onnx']} differs from torch by {difference:.4f} px; expected at most {PARITY_PX}")
-    size: dict[str, Any] = {"scale": scale, "min_area_px": min_area_px}
     manifest = {
         "name": name,
         "network": describe_network(network),
@@ -185,8 +193,27 @@ def export_model(
     path = out / f"{name}.json"
     _write(path, manifest)
     if pairs:
-        _write(path, {**manifest, "metrics": measure(path, pairs)})
+        _write(path, {**manifest, "metrics": measure(path, pairs) | _calibration_record(network, size, pairs)})
     return path
+
+
+def _in_torch(network: StereoNetwork, size: dict[str, Any]) -> StereoEstimator:
+    manifest = Manifest("network", network.size_multiple, network.max_disparity_px, {}, **size)
+    return StereoEstimator(Model(manifest, Path()), TorchBackend(network))
+
+
+def _calibration_record(network: StereoNetwork, size: dict[str, Any], pairs: Sequence[PairFolder]) -> dict[str, Any]:
+    """How far confidence is from the share of right pixels, by set, with and without the calibration."""
+    if network.calibration is None:
+        return {}
+    plain = build_network({k: v for k, v in describe_network(network).items() if k != "calibration"})
+    plain.load_state_dict(network.state_dict())
+    record = {}
+    for name in dict.fromkeys(pair.set_name for pair in pairs):
+        of_set = [pair for pair in pairs if pair.set_name == name]
+        before, after = (calibration_error(*sampled(_in_torch(n, size).infer, of_set)) for n in (plain, network))
+        record[name] = {"uncalibrated": round(before, 3), "calibrated": round(after, 3)}
+    return {"calibration_error": record, "right": f"within {RIGHT_WITHIN_PX:g} px"}
 
 
 def with_range(network: StereoNetwork, max_disparity_px: int) -> StereoNetwork:
@@ -229,7 +256,7 @@ def _write(path: Path, manifest: dict[str, Any]) -> None:
 
 def main() -> int:
     """Command line; 2 and one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("export", __doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--name", required=True, help="name of the model and of its files")
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
@@ -237,10 +264,14 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=0, help="validation scenes to measure on as well (%(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="of images before the network (%(default)s)")
     parser.add_argument("--min-area", type=int, default=0, help="px that it sees at least (%(default)s)")
+    parser.add_argument(
+        "--calibrate", type=int, default=16, metavar="N", help="other validation scenes, to calibrate on (%(default)s)"
+    )
     parser.add_argument("--max-disparity", type=int, default=0, metavar="PX", help="range (default: as trained)")
     arguments = parser.parse_args()
     try:
-        pairs = [*validation_pairs(arguments.scenes), *(find_pairs(arguments.pairs) if arguments.pairs else [])]
+        scenes = validation_pairs(arguments.scenes + arguments.calibrate)
+        pairs = [*scenes[: arguments.scenes], *(find_pairs(arguments.pairs) if arguments.pairs else [])]
         path = export_model(
             arguments.checkpoint,
             arguments.name,
@@ -249,6 +280,7 @@ def main() -> int:
             scale=arguments.scale,
             min_area_px=arguments.min_area,
             max_disparity_px=arguments.max_disparity,
+            calibrate_on=scenes[arguments.scenes :],
         )
     except StereoDpError as error:
         print(f"training.export: {error}", file=sys.stderr)

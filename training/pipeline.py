@@ -25,6 +25,7 @@ from lightning_fabric import Fabric
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, load_network, save_weights
 from training.checkpoint import differences
+from training.command import Parser
 from training.config import LossConfig
 from training.distill import DistillConfig
 from training.errors import TrainingError
@@ -161,7 +162,7 @@ class Pipeline:
     def _export(self) -> dict[str, Any] | None:
         if not self.fabric.is_global_zero:
             return {}
-        path = export_model(self._checkpoint(self._last()), self.config.name, self.out / "model", None)
+        path = export_model(self._checkpoint(self._last()), self.config.name, self.out / "model")
         return {"manifest": str(path.relative_to(self.out))}
 
     def _evaluate(self) -> dict[str, Any] | None:
@@ -218,6 +219,7 @@ class Pipeline:
 def _begun_with(config: PipelineConfig) -> dict[str, Any]:
     """The network of `init`, which the student must be; a student without a channel table may be any pruned one."""
     described = describe_network(model_network(config.init))
+    described.pop("calibration", None)  # of what it was; the export calibrates what it has become
     student = describe_network(build_network(config.student))
     if not config.student.get("channels"):
         student["channels"] = described["channels"]
@@ -232,7 +234,7 @@ def _samples(runs: list[RunConfig]) -> int:
 
 
 def _arguments(values: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("pipeline", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file of a pipeline")
     parser.add_argument("--out", type=Path, help="folder (default: runs/NAME)")
     parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")

@@ -25,6 +25,7 @@ from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.core.pairs import find_pairs
 from stereo_dp_ros.networks import build_network, describe_network, load_network
+from training.command import Parser
 from training.config import TrainConfig, load_config
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
@@ -52,7 +53,7 @@ class StopRequest:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("train", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file of a run")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and events")
     parser.add_argument("--max-minutes", type=float, help="stop after so long, with a checkpoint")
@@ -98,6 +99,7 @@ def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, T
     model = load_model(name)
     network = load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
     description = describe_network(network)
+    description.pop("calibration", None)  # of what it was; the export calibrates what it has become
     wanted = describe_network(build_network(config.network))
     compared = ("type", "config", "channels") if config.network.get("channels") else ("type", "config")
     if any(description.get(field) != wanted.get(field) for field in compared):

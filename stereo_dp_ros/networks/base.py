@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from stereo_dp_ros.networks.regression import calibrated
+
 __all__ = ["StereoNetwork", "StereoOutput"]
 
 
@@ -35,14 +37,21 @@ class StereoNetwork(nn.Module):
         Number of bins; the largest disparity that can be answered is bin_px · (bins - 1).
     config
         The frozen dataclass it was built from.
+    calibration
+        Slope and offset that make a probability of the confidence, if they were fitted (`regression.calibrated`).
     """
 
     size_multiple: int
     bin_px: float
     bins: int
     config: Any
+    calibration: tuple[float, float] | None = None
 
     @property
     def max_disparity_px(self) -> float:
         """Largest disparity that the network can answer."""
         return self.bin_px * (self.bins - 1)
+
+    def calibrated(self, confidence: Tensor) -> Tensor:
+        """The confidence as a probability, where the network was calibrated."""
+        return confidence if self.calibration is None else calibrated(confidence, *self.calibration)

@@ -213,7 +213,7 @@ class CorrNetwork(StereoNetwork):
         probability = torch.softmax(logits, dim=1)
         expected = (probability * self.disparities).sum(dim=1, keepdim=True)
         local = local_expectation(probability, self.disparities, MODE_RADIUS)
-        confidence = distribution_confidence(probability, self.disparities, local)
+        confidence = self.calibrated(distribution_confidence(probability, self.disparities, local))
         expected, local, confidence = (depth_to_space(x.reshape(n, 4, h, w), 2) for x in (expected, local, confidence))
         return expected, local, confidence
 

@@ -318,7 +318,7 @@ class DtpNetwork(StereoNetwork):
             disparity = self._answer(_enlarged(logits))[0] if self.fine else _enlarged(coarse)
         else:
             disparity, confidence = self._answer(_enlarged(logits))
-        return StereoOutput(disparity, confidence, logits, coarse)
+        return StereoOutput(disparity, self.calibrated(confidence), logits, coarse)
 
     def _logits(self, left: Tensor, right: Tensor) -> Tensor:
         """Two (N, 3, H, W) to (N, D, H/4, W/4)."""

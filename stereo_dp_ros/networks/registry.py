@@ -25,23 +25,26 @@ NETWORKS: dict[str, tuple[type[Any], type[StereoNetwork]]] = {
 }
 
 
+_KEYS = ("type", "config", "channels", "calibration")
+
+
 def build_network(description: Mapping[str, Any]) -> StereoNetwork:
     """Build a network, freshly initialised, in training mode.
 
     Parameters
     ----------
     description
-        `type` (one of `NETWORKS`), `config` (fields of its config; left out = default) and `channels` (optional:
-        [in, out] by layer name, for a pruned network).
+        `type` (one of `NETWORKS`), `config` (fields of its config; left out = default), `channels` (optional:
+        [in, out] by layer name, for a pruned network) and `calibration` (optional: of its confidence).
 
     Raises
     ------
     ModelError
         On an unknown type, key or field; the message lists what there is.
     """
-    unknown = sorted(set(description) - {"type", "config", "channels"})
+    unknown = sorted(set(description) - set(_KEYS))
     if unknown:
-        raise ModelError(f"network description has unknown keys: {', '.join(unknown)}; expected type, config, channels")
+        raise ModelError(f"network description has unknown keys: {', '.join(unknown)}; there are: {', '.join(_KEYS)}")
     kind = description.get("type")
     if kind not in NETWORKS:
         raise ModelError(f"unknown network type {kind!r}; there are: {', '.join(sorted(NETWORKS))}")
@@ -56,6 +59,9 @@ def build_network(description: Mapping[str, Any]) -> StereoNetwork:
     config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
     network: StereoNetwork = network_class(config)
     apply_channel_table(network, description.get("channels", {}))
+    if "calibration" in description:
+        slope, offset = description["calibration"]
+        network.calibration = (float(slope), float(offset))
     return network
 
 
@@ -66,7 +72,8 @@ def describe_network(network: StereoNetwork) -> dict[str, Any]:
             config = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(network.config).items()}
             unpruned = channel_table(network_class(network.config))
             channels = {name: c for name, c in channel_table(network).items() if unpruned.get(name) != c}
-            return {"type": kind, "config": config, "channels": channels}
+            described: dict[str, Any] = {"type": kind, "config": config, "channels": channels}
+            return described | ({"calibration": list(network.calibration)} if network.calibration else {})
     raise ModelError(f"{type(network).__name__} is none of the networks: {', '.join(sorted(NETWORKS))}")
 
 

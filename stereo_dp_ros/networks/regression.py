@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["distribution_confidence", "local_expectation"]
+__all__ = ["LEAST_ODDS", "calibrated", "distribution_confidence", "local_expectation"]
+
+LEAST_ODDS = 1e-3
+"""Confidences nearer to 0 or 1 than this are calibrated as if they were here; half precision still tells it from 0."""
 
 
 def local_expectation(probability: Tensor, positions: Tensor, radius: float) -> Tensor:
@@ -42,3 +45,9 @@ def distribution_confidence(probability: Tensor, positions: Tensor, estimate: Te
     rise = torch.clamp((2.0 - (positions - estimate).abs()) / 1.75, 0.0, 1.0)
     near = rise * rise * (3.0 - 2.0 * rise)
     return (probability * near).sum(dim=1, keepdim=True)
+
+
+def calibrated(confidence: Tensor, slope: float, offset: float) -> Tensor:
+    """Confidence in 0…1 as a probability: its log-odds times `slope` plus `offset` (Platt 1999)."""
+    bounded = torch.clamp(confidence, LEAST_ODDS, 1.0 - LEAST_ODDS)
+    return torch.sigmoid(slope * (torch.log(bounded) - torch.log(1.0 - bounded)) + offset)
