@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity, set_logger_level
-from ros_rig import TIMEOUT_S, Rig
+from ros_rig import Rig
 from ros_scene import PlaneScene
 
 from stereo_dp_ros.cli.machine import machine_facts
@@ -48,6 +48,7 @@ GROWTH_LIMIT_MB = 5.0
 STOP_LIMIT_S = 2.0
 WARMUP_S = 60.0  # the second look at the rectification, after 30 s, takes memory too
 THROTTLE_S = 10.0
+ANSWER_TIMEOUT_S = 30.0  # the first pair waits for the network to be compiled, which takes long on a busy machine
 PAIR_EVERY = 5  # cycles
 
 _LOG_LINE = re.compile(r"\[(?:WARN|ERROR)\] \[(\d+\.\d+)\] \[[^\]]*\]: ([^\x1b\n]*)")
@@ -216,7 +217,7 @@ def quiet_rig() -> Iterator[Rig]:
 def answered(rig: Rig) -> bool:
     """Publish camera_info and pairs until one is answered; the middleware takes a moment to match what is new."""
     rig.received["disparity"].clear()
-    end_s = time.monotonic() + TIMEOUT_S
+    end_s = time.monotonic() + ANSWER_TIMEOUT_S
     while not rig.received["disparity"] and time.monotonic() < end_s:
         rig.publish_infos(SCENE)
         rig.publish_scene(SCENE)
