@@ -24,6 +24,7 @@ __all__ = ["main"]
 
 _USAGE = "usage: stereo_node [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]"
 EXIT_TIMEOUT_S = 1.5  # a model that is still loading does not hold the process back for longer
+_FEW_CORES = 2  # OpenCV's threads spin for more work while the network needs them all, and gain 0.2 ms at 1280x720
 _SOURCE_LOCATION = re.compile(r", at /\S+:\d+")
 
 
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         set_logger_level("rcl", LoggingSeverity.UNSET)
         node = StereoNode()
-        if not node.get_parameter("rectify").value:
-            cv2.setNumThreads(1)  # a second one gains nothing here and, waiting for more, takes time from the network
+        if len(os.sched_getaffinity(0)) <= _FEW_CORES and not node.get_parameter("rectify").value:
+            cv2.setNumThreads(1)
     except Exception as error:  # errors of rcl, of parameters and of values share no base
         return _refuse(str(error))
     return _spin_until(signals, node)
