@@ -37,11 +37,11 @@ PLANS = {
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and torch with CUDA")
 
 
-def figures(model, name, precision, tolerance):
+def figures(model, name, precision, tolerance, size=SIZE):
     reference = create_backend("onnxruntime:cpu", model, threads=1)
     backend = create_backend(name, model, precision=precision, threads=1)
     assert (backend.name, backend.precision) == ("torch", precision)
-    return compare(backend.infer, reference.infer, SIZE, tolerance)
+    return compare(backend.infer, reference.infer, size, tolerance)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +109,8 @@ def test_a_pair_stays_on_the_device_and_nothing_waits_for_its_values(described):
 
 @pytest.mark.parametrize("name", list_models())
 def test_bf16_on_the_cpu_is_near_onnx(name):
-    figures(load_model(name), "torch:cpu", "bf16", Tolerance(mean_px=0.25, far_percent=4.0, confidence=0.02))
+    tolerance = Tolerance(mean_px=0.25, far_percent=4.0, confidence=0.02)
+    figures(load_model(name), "torch:cpu", "bf16", tolerance, SMALL)
 
 
 @pytest.mark.parametrize("name", list_models())
