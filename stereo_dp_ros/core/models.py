@@ -19,7 +19,7 @@ from stereo_dp_ros.core.preprocessing import SCALES, Preprocessing
 __all__ = ["DEFAULT_MODEL", "MODELS_DIR", "Manifest", "Model", "list_models", "load_model", "read_manifest"]
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
-DEFAULT_MODEL = "corr_s"
+DEFAULT_MODEL = "corr_s_p50"
 
 
 @dataclass(frozen=True)
