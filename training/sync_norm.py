@@ -18,7 +18,7 @@ class _SynchronizedForward:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         dims = [0, *range(2, x.ndim)]
         world = distributed.get_world_size()
-        values = x.float()
+        values = x.to(self.running_mean.dtype)  # not autocast's
         moments = torch.stack([values.mean(dims), (values * values).mean(dims)])
         mean, square = all_reduce(moments) / world
         variance = (square - mean * mean).clamp(min=0.0)

@@ -42,12 +42,12 @@ class UnevenScenes:
 def main(out: Path, processes: int) -> None:
     torch.set_num_threads(1)
     strategy = "ddp" if processes > 1 else "auto"
-    fabric = Fabric(accelerator="cpu", devices=processes, strategy=strategy, precision="32-true")
+    fabric = Fabric(accelerator="cpu", devices=processes, strategy=strategy, precision="64-true")
     fabric.launch()
     config = TrainConfig(
         NETWORK,
         samples=4,
-        precision="32-true",
+        precision="64-true",
         data=DataConfig(crop_height_px=64, crop_width_px=96, workers=0),
         optim=OptimConfig(batch_size=4, clip_norm=1e9),
     )

@@ -30,8 +30,9 @@ def step(out: Path, processes: int, repository: Path) -> dict[str, dict[str, tor
 def test_two_processes_have_the_gradients_of_one_with_the_same_global_batch(tmp_path: Path, repository: Path) -> None:
     one, two = step(tmp_path / "one", 1, repository), step(tmp_path / "two", 2, repository)
     assert one["gradients"].keys() == two["gradients"].keys()
+    # In doubles: a rounding that differs between batches of two and of four moves single units across a ReLU's edge.
     for name, gradient in one["gradients"].items():
         scale = float(gradient.abs().max())
-        torch.testing.assert_close(two["gradients"][name], gradient, rtol=1e-3, atol=2e-4 * scale + 1e-6, msg=name)
+        torch.testing.assert_close(two["gradients"][name], gradient, rtol=1e-8, atol=1e-9 * scale, msg=name)
     for name, buffer in one["buffers"].items():
-        torch.testing.assert_close(two["buffers"][name], buffer, rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(two["buffers"][name], buffer, rtol=1e-9, atol=1e-9, msg=name)
