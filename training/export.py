@@ -27,7 +27,6 @@ from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.models import MODELS_DIR, Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
-from stereo_dp_ros.core.preprocessing import Preprocessing
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, save_weights
 from training.calibration import RIGHT_WITHIN_PX, calibration_error, fit_calibration, sampled
 from training.command import Parser
@@ -188,7 +187,7 @@ def export_model(
         "training": _training_record(state),
         "metrics": {},
         "parameters": sum(p.numel() for p in network.parameters()),
-        "macs_640x480": count_macs(network, *Preprocessing.plan((640, 480), network.size_multiple, **size).padded_size),
+        "macs_640x480": count_macs(network, *_in_use(network, size).plan((640, 480)).padded_size),
     }
     path = out / f"{name}.json"
     _write(path, manifest)
@@ -198,8 +197,11 @@ def export_model(
 
 
 def _in_torch(network: StereoNetwork, size: dict[str, Any]) -> StereoEstimator:
-    manifest = Manifest("network", network.size_multiple, network.max_disparity_px, {}, **size)
-    return StereoEstimator(Model(manifest, Path()), TorchBackend(network))
+    return StereoEstimator(Model(_in_use(network, size), Path()), TorchBackend(network))
+
+
+def _in_use(network: StereoNetwork, size: dict[str, Any]) -> Manifest:
+    return Manifest("network", network.size_multiple, network.max_disparity_px, {}, **size)
 
 
 def _calibration_record(network: StereoNetwork, size: dict[str, Any], pairs: Sequence[PairFolder]) -> dict[str, Any]:

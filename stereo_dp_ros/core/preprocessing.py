@@ -97,10 +97,9 @@ class Preprocessing:
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A uint8 (H, W) or (H, W, 3) image as contiguous RGB at `padded_size`."""
-        fitted: NDArray[Any] = image
-        if image.ndim == 2:
-            fitted = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-        fitted = self.resized(fitted)
+        fitted: NDArray[Any] = self.resized(image)
+        if fitted.ndim == 2:
+            fitted = cv2.cvtColor(fitted, cv2.COLOR_GRAY2RGB)
         right = self.padded_size[0] - self.network_size[0]
         bottom = self.padded_size[1] - self.network_size[1]
         if right or bottom:

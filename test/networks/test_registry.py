@@ -5,27 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_networks import TINY
 
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
 
-SMALL = {
-    "type": "corr",
-    "config": {
-        "max_disparity_px": 64,
-        "stem_channels": 8,
-        "feature_channels": [8, 8, 16],
-        "match_channels": [8, 8],
-        "coarse_groups": 4,
-        "volume_channels": [8, 8, 8],
-        "mask_channels": 8,
-    },
-}
-
 
 def test_rebuilt_from_json_and_safetensors_gives_the_same_output(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = build_network(SMALL).eval()
+    network = build_network(TINY).eval()
     save_weights(network, tmp_path / "w.safetensors")
     description = json.loads(json.dumps(describe_network(network)))
     assert description["channels"] == {}
@@ -45,7 +33,7 @@ def test_channel_table_of_a_narrowed_network_rebuilds_it(tmp_path: Path) -> None
         "aggregation.before.0.within.1": [3, 3],
         "aggregation.before.0.across.0": [3, 8],
     }
-    narrow = build_network({**SMALL, "channels": table}).eval()
+    narrow = build_network({**TINY, "channels": table}).eval()
     for parameter in narrow.parameters():
         torch.nn.init.uniform_(parameter, -0.2, 0.2)
     description = json.loads(json.dumps(describe_network(narrow)))
@@ -58,8 +46,8 @@ def test_channel_table_of_a_narrowed_network_rebuilds_it(tmp_path: Path) -> None
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    save_weights(build_network(SMALL), tmp_path / "w.safetensors")
-    other = {**SMALL, "config": {**SMALL["config"], "mask_channels": 16}}
+    save_weights(build_network(TINY), tmp_path / "w.safetensors")
+    other = {**TINY, "config": {**TINY["config"], "mask_channels": 16}}
     with pytest.raises(RuntimeError, match=r"mask\.1\.weight"):
         load_network(other, tmp_path / "w.safetensors")
 

@@ -10,7 +10,6 @@ from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.models import list_models, load_model
 from stereo_dp_ros.core.pairs import find_pairs
-from stereo_dp_ros.core.preprocessing import Preprocessing
 from stereo_dp_ros.networks import describe_network, load_network
 from training.export import PARITY_PX, count_macs, onnx_difference_px
 from training.validation import validation_pairs
@@ -29,10 +28,7 @@ def test_a_shipped_model_is_rebuilt_from_its_manifest_and_weights(name: str) -> 
     network = load_network(manifest.network, model.file_with_suffix(".safetensors"))
     assert describe_network(network) == manifest.network
     assert sum(p.numel() for p in network.parameters()) == manifest.parameters
-    seen = Preprocessing.plan(
-        (640, 480), manifest.size_multiple, scale=manifest.scale, min_area_px=manifest.min_area_px
-    ).padded_size
-    assert count_macs(network, *seen) == manifest.macs_640x480
+    assert count_macs(network, *manifest.plan((640, 480)).padded_size) == manifest.macs_640x480
     assert (network.size_multiple, network.max_disparity_px) == (manifest.size_multiple, manifest.max_disparity_px)
     assert onnx_difference_px(network, model.onnx_path) <= PARITY_PX
 
