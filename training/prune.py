@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
@@ -41,12 +41,15 @@ class PruneConfig:
         Channels that stay are rounded to a multiple of this, for the sake of vector units.
     least
         No layer is cut below so many channels: fewer than a vector unit holds save no time.
+    spare
+        Patterns of names of layers; a group with such a layer among those it would cut stays whole.
     """
 
     steps: int = 5
     fraction: float = 0.1
     round_to: int = 1
     least: int = 1
+    spare: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not 0 < self.fraction * max(1, self.steps) < 1 or min(self.round_to, self.least) < 1:
@@ -108,7 +111,7 @@ def prune_step(network: nn.Module, step: int, config: PruneConfig) -> dict[str, 
     Raises
     ------
     TrainingError
-        If there is no table of ports for the network's type, or the step is out of range.
+        If there is no table of ports for the network's type, the step is out of range, or nothing has a name to spare.
     """
     if not 1 <= step <= config.steps:
         raise TrainingError(f"pruning step is {step}; expected 1 to {config.steps}")
@@ -119,14 +122,18 @@ def prune_step(network: nn.Module, step: int, config: PruneConfig) -> dict[str, 
     original = original_channels(network)
     keep = 1.0 - step * config.fraction
     names = {module: name for name, module in network.named_modules()}
+    if unknown := [pattern for pattern in config.spare if not _named([*names.values()], [pattern])]:
+        raise TrainingError(f"prune.spare: no layer is named {', '.join(unknown)}; expected names or patterns of names")
     graph = _graph(network, ports)
-    for root in _roots(network, graph, ports):
+    for root in _roots(network, graph, (*ports.fixed, *_correlated(ports), *config.spare)):
         goal = max(config.least, _rounded(keep * original[names[root]][1], config.round_to))
         if goal < root.out_channels:
             order = channel_importance(_group(graph, root)).argsort()
             doomed = order[: root.out_channels - goal].tolist()
             graph.get_pruning_group(root, tp.prune_conv_out_channels, doomed).prune()
     for together, groups in ports.correlated:
+        if _named(together, config.spare):
+            continue
         count = int(description["config"][groups]) if isinstance(groups, str) else groups
         multiple = math.lcm(count, config.round_to)
         layers = [network.get_submodule(name) for name in together]
@@ -154,10 +161,9 @@ def channel_importance(group: Any) -> Tensor:
     return scores
 
 
-def _roots(network: nn.Module, graph: tp.DependencyGraph, ports: Ports) -> list[nn.Module]:
-    """One layer of each group without ports; not a depthwise one, so that a concatenation's parts stay apart."""
-    kept = (*ports.fixed, *_correlated(ports))
-    fixed = {m for name, m in network.named_modules() if any(fnmatch(name, pattern) for pattern in kept)}
+def _roots(network: nn.Module, graph: tp.DependencyGraph, kept: Sequence[str]) -> list[nn.Module]:
+    """One layer of each group without layers kept; not a depthwise one, so that a concatenation's parts stay apart."""
+    fixed = {module for name, module in network.named_modules() if _named([name], kept)}
     done = set(fixed)
     roots = []
     for module in network.modules():
@@ -168,6 +174,10 @@ def _roots(network: nn.Module, graph: tp.DependencyGraph, ports: Ports) -> list[
         if not cut & fixed:
             roots.append(module)
     return roots
+
+
+def _named(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)
 
 
 def _group(graph: tp.DependencyGraph, root: nn.Module) -> Any:

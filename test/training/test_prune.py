@@ -146,6 +146,22 @@ def test_no_layer_goes_below_the_least() -> None:
     assert network(*images()).disparity.shape == (1, 1, 64, 128)
 
 
+def test_spared_groups_stay_whole_and_the_others_shrink() -> None:
+    spare = ["aggregation.*32.*", "match4"]
+    table = channel_table(pruned("corr", {}, PruneConfig(round_to=8, least=16, spare=spare)))
+    whole = channel_table(pruned("corr", {}, PruneConfig(round_to=8, least=16)))
+    changed = {name: (whole[name][1], channels[1]) for name, channels in table.items() if channels[1] != whole[name][1]}
+    assert all(change in ((32, 64), (16, 32)) for change in changed.values())
+    convolutions = {"aggregation.down32.0", "aggregation.guide32.project", "match4", "match2"}
+    convolutions |= {f"aggregation.blocks32.{b}.{part}.0" for b in (0, 1) for part in ("within", "across")}
+    assert {name for name in changed if name in convolutions or not name.endswith(".1")} == convolutions
+
+
+def test_a_name_to_spare_that_no_layer_has_is_an_error() -> None:
+    with pytest.raises(TrainingError, match=r"prune.spare: no layer is named agregation\.\*"):
+        pruned("dtpnet", SMALL, PruneConfig(steps=1, spare=["agregation.*"]))
+
+
 def test_channels_that_are_added_before_a_product_go_together() -> None:
     torch.manual_seed(0)
     network: Any = build_network({"type": "corr", "config": SMALL_CORR})
