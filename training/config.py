@@ -86,7 +86,15 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A run of `training.train`."""
+    """A run of `training.train`.
+
+    Attributes
+    ----------
+    seed
+        Of random weights, crops and the order of a data set in files; not of procedural scenes.
+    first_scene
+        Scene of the first sample: a run that goes on with a finished model begins where that one's scenes ended.
+    """
 
     network: dict[str, Any]
     samples: int
@@ -95,8 +103,11 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    first_scene: int = 0
 
     def __post_init__(self) -> None:
+        if self.first_scene < 0:
+            raise TrainingError(f"first_scene is {self.first_scene}; expected at least 0")
         if self.optim.decay_samples > self.samples:
             raise TrainingError(
                 f"optim.decay_samples is {self.optim.decay_samples}; expected at most samples ({self.samples})"

@@ -18,6 +18,7 @@ from training.data.eth3d import find_eth3d
 from training.data.files import FileScenes, StereoFiles
 from training.data.kitti import find_kitti2012, find_kitti2015
 from training.data.middlebury import find_middlebury
+from training.data.photo_real.files import find_photo_real
 from training.data.procedural import SceneConfig
 from training.data.sceneflow import find_sceneflow
 from training.data.torch_rasterizer import PackedSample
@@ -35,6 +36,7 @@ READERS: dict[str, Callable[[Path, str], list[StereoFiles]]] = {
     "kitti2015": find_kitti2015,
     "middlebury": find_middlebury,
     "eth3d": find_eth3d,
+    "photo_real": find_photo_real,
 }
 """Data sets in files: root and split ("train", "validation") to pairs."""
 

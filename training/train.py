@@ -29,10 +29,11 @@ from training.command import Parser
 from training.config import TrainConfig, load_config
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
-from training.sources import build_scenes
+from training.loader import SceneSource
+from training.sources import LaterScenes, build_scenes
 from training.trainer import Trainer
 
-__all__ = ["StopRequest", "begun_with", "main"]
+__all__ = ["StopRequest", "begun_with", "main", "training_scenes"]
 
 
 class StopRequest:
@@ -78,14 +79,18 @@ def main() -> int:
         initial = None
         if arguments.init:
             config, initial = begun_with(arguments.init, config)
-        scenes = build_scenes(config.data, config.seed)
-        trainer = Trainer(config, scenes, arguments.out, fabric, initial=initial)
+        trainer = Trainer(config, training_scenes(config), arguments.out, fabric, initial=initial)
         stop = StopRequest(arguments.max_minutes)
         trainer.run(stop, arguments.save_minutes, lambda t: _score(t, arguments.pairs))
     except StereoDpError as error:
         print(f"training.train: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def training_scenes(config: TrainConfig) -> SceneSource:
+    """What a run is trained on, from its first sample's scene on."""
+    return LaterScenes(build_scenes(config.data, config.seed), config.first_scene)
 
 
 def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, Tensor]]:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from stereo_dp_ros.networks import build_network, describe_network, save_weights
-from training.config import TrainConfig
+from training.config import DataConfig, TrainConfig
 from training.errors import TrainingError
 from training.prune import PruneConfig, prune_step
-from training.train import begun_with
+from training.train import begun_with, training_scenes
 
 
 @pytest.fixture
@@ -55,6 +55,17 @@ def test_a_pruned_model_is_trained_on_as_it_is(manifest: Path, tiny_network: dic
     config, weights = begun_with(str(manifest), TrainConfig(network=tiny_network, samples=4))
     assert config.network == describe_network(network) and config.network["channels"]
     build_network(config.network).load_state_dict(weights, strict=True)
+
+
+def test_a_run_begins_with_the_scene_that_it_is_told() -> None:
+    data = DataConfig(scene={"width_px": 96, "height_px": 64, "max_disparity_px": [8.0, 16.0]})
+    later, first = (
+        training_scenes(TrainConfig(network={}, samples=4, data=data, first_scene=scene)) for scene in (3, 0)
+    )
+    assert torch.equal(later[2]["left"], first[5]["left"])
+    assert not torch.equal(later[2]["left"], first[2]["left"])
+    with pytest.raises(TrainingError, match="first_scene is -1; expected at least 0"):
+        TrainConfig(network={}, samples=4, first_scene=-1)
 
 
 def test_a_model_of_another_network_is_refused(manifest: Path) -> None:

@@ -62,20 +62,24 @@ class TextureLibrary:
         return [origins.get(path.name, "") for path in self.files]
 
     @cached_property
-    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cumulative draw weights over all images, and over photographs of scenes."""
+    def _weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cumulative draw weights over all images, over photographs of scenes, and over flat surfaces."""
         every = np.array([0.25 if _PRODUCE in o else 1.0 for o in self._origins])
         flat = np.array([any(word in o for word in _SURFACES) for o in self._origins])
         photos = np.where(flat, 0.0, every)
-        if photos.sum() == 0:
-            photos = every
-        return np.cumsum(every) / every.sum(), np.cumsum(photos) / photos.sum()
+        surfaces = np.where(flat, every, 0.0)
+        whole, scenes, flats = (w if w.sum() else every for w in (every, photos, surfaces))
+        return np.cumsum(whole) / whole.sum(), np.cumsum(scenes) / scenes.sum(), np.cumsum(flats) / flats.sum()
 
-    def draw(self, rng: np.random.Generator, *, photo: bool = False) -> str:
-        """A random source name; ``photo`` asks for a photograph of a scene.  Patterns where there is no folder."""
+    def draw(self, rng: np.random.Generator, *, photo: bool = False, surface: bool = False) -> str:
+        """A random source name; ``photo`` asks for a photograph of a scene, ``surface`` for one of a flat surface.
+
+        Patterns where there is no folder.
+        """
         if not self.files:
             return f"pattern:{PATTERNS[rng.integers(len(PATTERNS))]}"
-        return f"photo:{np.searchsorted(self._weights[1 if photo else 0], rng.random(), side='right')}"
+        weights = self._weights[1 if photo else 2 if surface else 0]
+        return f"photo:{np.searchsorted(weights, rng.random(), side='right')}"
 
     def load(self, source: str, seed: int) -> tuple[list[np.ndarray], np.ndarray | None]:
         """Mip levels of "photo:INDEX" or "pattern:NAME", each half as large as the last.
