@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "ROS": (ROS, {"ros", "replay/dds.py"}),  # dds.py: the process that plays a bag live and records the answers
     "torch": (TORCH, {"networks", "training", *(f"backends/{name}.py" for name in TORCH_BACKEND)}),
     "a runtime": (RUNTIMES, {"backends", "training"}),
+    "Blender": ({"bpy", "mathutils"}, {"training"}),
 }
 
 BLOCKED = sorted(ROS | TORCH | RUNTIMES)

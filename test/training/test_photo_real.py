@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -189,12 +191,12 @@ def test_occlusion_is_the_geometric_one(blender: Any) -> None:
     from training.data.photo_real.cycles import labels
 
     blender.plane(4.0, 50.0)
-    blender.plane(2.0, 0.3, x=0.1)
+    blender.plane(2.0, 0.29, x=0.1)
     view = labels(blender.rig, blender.settings)
     x, y = np.meshgrid((np.arange(160) - 79.5) / 150, (np.arange(96) - 47.5) / 150)
-    near = (np.abs(2 * x - 0.1) < 0.3) & (np.abs(2 * y) < 0.3)
+    near = (np.abs(2 * x - 0.1) < 0.29) & (np.abs(2 * y) < 0.29)
     # The ray from the far plane at 4 m to the right camera passes the near plane's depth half way.
-    hidden = ~near & (np.abs((4 * x + 0.2) / 2 - 0.1) < 0.3) & (np.abs(2 * y) < 0.3)
+    hidden = ~near & (np.abs((4 * x + 0.2) / 2 - 0.1) < 0.29) & (np.abs(2 * y) < 0.29)
     disparity = np.where(near, 15.0, 7.5)
     assert np.abs(disparity_px(blender, view) - disparity).max() < 1e-4
     assert np.array_equal(view.visible_right, ~hidden & (np.arange(160) - disparity > -0.5))
@@ -204,10 +206,10 @@ def test_occlusion_is_the_geometric_one(blender: Any) -> None:
 def test_sky_has_no_label(blender: Any) -> None:
     from training.data.photo_real.cycles import labels
 
-    blender.plane(2.0, 0.3)
+    blender.plane(2.0, 0.29, x=0.013)
     view = labels(blender.rig, blender.settings)
     x, y = np.meshgrid((np.arange(160) - 79.5) / 150, (np.arange(96) - 47.5) / 150)
-    seen = (np.abs(2 * x) < 0.3) & (np.abs(2 * y) < 0.3)
+    seen = (np.abs(2 * x - 0.013) < 0.29) & (np.abs(2 * y) < 0.29)
     assert np.array_equal(np.isfinite(view.depth_m), seen)
     assert np.array_equal(view.visible_right, seen)
 
@@ -256,3 +258,15 @@ def test_a_scene_is_the_same_by_its_number_and_evaluates(tmp_path: Path) -> None
     changed = (tmp_path / "photo_real" / "000002" / "im0.png").stat().st_mtime_ns
     assert command.main([str(tmp_path), "--scenes", "1", "--seed", "2", *small]) == 0
     assert (tmp_path / "photo_real" / "000002" / "im0.png").stat().st_mtime_ns == changed
+
+
+@needs_bpy
+def test_an_interrupt_while_blender_renders_is_not_lost(blender: Any) -> None:
+    import bpy
+
+    from training.data.photo_real.cycles import labels
+
+    bpy.app.handlers.render_pre.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    blender.plane(2.5, 50.0)
+    with pytest.raises(KeyboardInterrupt):
+        labels(blender.rig, blender.settings)

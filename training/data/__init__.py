@@ -11,6 +11,8 @@ A procedural sample goes through four stages, each in files of its own:
 
 `procedural.render_sample` runs them, `render_pair` also gives the scene with exchanged views;
 `dataset.ProceduralScenes` serves them; ``python -m training.data.preview`` shows them.
+
+`photo_real` renders pairs with Blender, to files.
 """
 
 from training.data.dataset import VALIDATION_SEED, ProceduralScenes, init_worker, to_tensors

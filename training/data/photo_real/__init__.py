@@ -4,7 +4,7 @@
 ``requirements/photo-real.txt``), and nothing but its PNGs goes on from there.  `files` writes and finds those, `film`
 makes pictures of light; the other modules import bpy:
 
-- `stage` builds meshes, `materials` their looks, `furniture` and `outdoors` things made of both;
+- `stage` builds meshes, `materials` (with `nodes`) their looks, `furniture` and `clutter` things made of both;
 - `rooms` and `grounds` put those together to scenes, `compose` picks one by its number;
 - `cycles` renders both views and labels of the left one.
 

@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (StereoDpError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

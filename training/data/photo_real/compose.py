@@ -49,7 +49,7 @@ def photograph(rig: CameraRig, settings: RenderSettings, seed: int) -> PhotoReal
     # Each view has seeds of its own: paths that are noisy alike would look like texture at infinity.
     light = [light_of_view(rig, settings, 2 * seed + side, right=bool(side)) for side in (0, 1)]
     rng = np.random.default_rng((seed, _PICTURE_STREAM, 1))
-    exposure, noise = auto_exposure(light[0], float(rng.uniform(0.12, 0.24))), float(rng.uniform(0.6, 1.8))
+    exposure, noise = auto_exposure(light[0], rng.uniform(0.12, 0.24)), rng.uniform(0.6, 1.8)
     left, right = (develop(one, exposure, noise, rng) for one in light)
     disparity = (rig.focal_px * rig.baseline_m / view.depth_m).astype(np.float32)
     known = ~np.isnan(disparity)
@@ -60,7 +60,7 @@ def photograph(rig: CameraRig, settings: RenderSettings, seed: int) -> PhotoReal
 
 def _rig(camera: bpy.types.Object, settings: RenderSettings, rng: np.random.Generator) -> CameraRig:
     """Cameras as far apart as gives the drawn disparity at what is nearest."""
-    focal = float(rng.uniform(0.8, 1.2)) * settings.width_px
+    focal = rng.uniform(0.8, 1.2) * settings.width_px
     largest = float(np.exp(rng.uniform(*np.log(DISPARITY_PX)))) * settings.width_px / 640
     rig = CameraRig(camera, focal, 0.0)
     return replace(rig, baseline_m=largest * nearest_m(rig, settings) / focal)

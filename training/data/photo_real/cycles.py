@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -172,7 +173,8 @@ def _render(rig: CameraRig, settings: RenderSettings, *, right: bool) -> np.ndar
     try:
         with tempfile.TemporaryDirectory() as folder, _quiet():
             render.filepath = str(Path(folder) / "view.exr")
-            bpy.ops.render.render(write_still=True)
+            with _interrupted_after():
+                bpy.ops.render.render(write_still=True)
             image = bpy.data.images.load(render.filepath)
             pixels = np.empty(4 * settings.width_px * settings.height_px, np.float32)
             image.pixels.foreach_get(pixels)
@@ -180,6 +182,19 @@ def _render(rig: CameraRig, settings: RenderSettings, *, right: bool) -> np.ndar
     finally:
         camera.matrix_world = before
     return np.ascontiguousarray(pixels.reshape(settings.height_px, settings.width_px, 4)[::-1])
+
+
+@contextlib.contextmanager
+def _interrupted_after() -> Iterator[None]:
+    """Ctrl-C takes effect at the end: inside, Blender would swallow it and leave half a picture."""
+    signals: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: signals.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if signals:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

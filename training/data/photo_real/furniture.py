@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import bpy
 import numpy as np
 
-from training.data.photo_real.materials import Looks
-from training.data.photo_real.stage import Point, Stage
+from training.data.photo_real.clutter import Clutter
+from training.data.photo_real.stage import Point, grid_faces
 
 __all__ = ["Furniture"]
 
-Material = bpy.types.Material
 
-
-class Furniture:
-    """Builds things of random shape and look on a stage."""
-
-    def __init__(self, stage: Stage, looks: Looks, rng: np.random.Generator) -> None:
-        self.stage, self.looks, self.rng = stage, looks, rng
+class Furniture(Clutter):
+    """Builds what stands in a room, and small things on it."""
 
     def table(self) -> tuple[float, float, float]:
         """A table; width, depth and height of its top."""
-        width, depth, height = self._draw((0.7, 1.7), (0.6, 0.9), (0.45, 0.78))
-        top, legs = self._solid(), self._solid()
-        thick = self._draw((0.015, 0.05))[0]
+        width, depth, height = self.draw((0.7, 1.7), (0.6, 0.9), (0.45, 0.78))
+        top, legs = self.solid(), self.solid()
+        thick = self.draw((0.015, 0.05))[0]
         if self.rng.random() < 0.2:
             top = self.looks.glass()
         self.stage.box((width, depth, thick), top, at=(0, 0, height - thick), bevel=0.006)
-        side = self._draw((0.012, 0.035))[0]
+        side = self.draw((0.012, 0.035))[0]
         for x in (-1, 1):
             for y in (-1, 1):
                 foot = (x * (width / 2 - 0.07), y * (depth / 2 - 0.07), 0.0)
@@ -39,9 +33,9 @@ class Furniture:
 
     def chair(self) -> None:
         """Thin legs, a seat, and a back of bars or a board."""
-        frame, seat = self._solid(), self.looks.fabric() if self.rng.random() < 0.5 else self._solid()
-        height, width, radius = self._draw((0.42, 0.48), (0.38, 0.5), (0.009, 0.022))
-        back = height + self._draw((0.35, 0.55))[0]
+        frame, seat = self.solid(), self.looks.fabric() if self.rng.random() < 0.5 else self.solid()
+        height, width, radius = self.draw((0.42, 0.48), (0.38, 0.5), (0.009, 0.022))
+        back = height + self.draw((0.35, 0.55))[0]
         half = width / 2 - 0.03
         self.stage.box((width, width, 0.04), seat, at=(0, 0, height - 0.04), bevel=0.012)
         for x in (-half, half):
@@ -56,8 +50,8 @@ class Furniture:
 
     def shelf(self, width: float = 1.0) -> None:
         """Boards with books and things: repeats itself, with gaps."""
-        height, depth = self._draw((1.0, 2.1), (0.24, 0.36))
-        wood, count = self._solid(), int(self.rng.integers(3, 6))
+        height, depth = self.draw((1.0, 2.1), (0.24, 0.36))
+        wood, count = self.solid(), int(self.rng.integers(3, 6))
         for x in (-width / 2, width / 2):
             self.stage.box((0.02, depth, height), wood, at=(x, 0, 0), bevel=0.002)
         if self.rng.random() < 0.6:
@@ -73,25 +67,25 @@ class Furniture:
         covers = [self.looks.plain() if self.rng.random() < 0.5 else self.looks.patterned(0.15) for _ in range(4)]
         x = -width / 2
         while x < width / 2 - 0.05:
-            thick = self._draw((0.012, 0.05))[0]
+            thick = self.draw((0.012, 0.05))[0]
             if self.rng.random() < 0.08:
-                x += self._draw((0.05, 0.2))[0]
+                x += self.draw((0.05, 0.2))[0]
             elif self.rng.random() < 0.06 and x < width / 2 - 0.2:
                 with self.stage.placed(x + 0.08, 0, scale=min(1.0, height / 0.3)):
                     self.clutter()
                 x += 0.16
             else:
-                tall = height * self._draw((0.6, 0.9))[0]
+                tall = height * self.draw((0.6, 0.9))[0]
                 cover = covers[int(self.rng.integers(len(covers)))]
-                deep = depth * self._draw((0.5, 0.8))[0]
+                deep = depth * self.draw((0.5, 0.8))[0]
                 lean = 0.15 if self.rng.random() < 0.05 else 0.0
                 self.stage.box((thick, deep, tall), cover, at=(x + thick / 2, 0, 0), turn=(0, lean, 0), bevel=0.002)
                 x += thick + 0.001
 
     def cabinet(self) -> None:
         """A chest of drawers with knobs."""
-        width, depth, height = self._draw((0.6, 1.5), (0.35, 0.55), (0.5, 1.1))
-        body, knob = self._solid(), self.looks.metal()
+        width, depth, height = self.draw((0.6, 1.5), (0.35, 0.55), (0.5, 1.1))
+        body, knob = self.solid(), self.looks.metal()
         self.stage.box((width, depth, height), body, at=(0, 0, 0.05), bevel=0.006)
         rows, columns = int(self.rng.integers(2, 5)), int(self.rng.integers(1, 4))
         for row in range(rows):
@@ -105,7 +99,7 @@ class Furniture:
 
     def sofa(self) -> None:
         """Thick round cushions of one cloth."""
-        width, cloth = self._draw((1.4, 2.1))[0], self.looks.fabric()
+        width, cloth = self.draw((1.4, 2.1))[0], self.looks.fabric()
         self.stage.box((width, 0.85, 0.28), cloth, at=(0, 0, 0.1), bevel=0.05)
         self.stage.box((width, 0.22, 0.5), cloth, at=(0, 0.36, 0.34), turn=(-0.15, 0, 0), bevel=0.09)
         for x in (-width / 2, width / 2):
@@ -113,37 +107,37 @@ class Furniture:
         for x in np.linspace(-width / 2, width / 2, 4)[1:-1]:
             self.stage.box((width / 2 - 0.15, 0.6, 0.16), cloth, at=(float(x) * 1.4, -0.08, 0.36), bevel=0.07)
         if self.rng.random() < 0.8:
-            lean = (-0.5, 0.0, self._draw((-0.5, 0.5))[0])
-            at = (self._draw((-0.5, 0.5))[0], 0.12, 0.5)
+            lean = (-0.5, 0.0, self.draw((-0.5, 0.5))[0])
+            at = (self.draw((-0.5, 0.5))[0], 0.12, 0.5)
             self.stage.box((0.42, 0.14, 0.4), self.looks.fabric(), at=at, turn=lean, bevel=0.06)
 
     def floor_lamp(self) -> None:
         """A pole of a centimetre and a shade."""
-        height, metal = self._draw((1.2, 1.7))[0], self.looks.metal()
+        height, metal = self.draw((1.2, 1.7))[0], self.looks.metal()
         self.stage.lathe([(1e-4, 0.03), (0.13, 0.025), (0.14, 0.0)], metal, at=(0, 0, 0))
-        self.stage.rod((0, 0, 0), (0, 0, height), self._draw((0.005, 0.012))[0], metal)
-        top, bottom = self._draw((0.07, 0.15), (0.15, 0.24))
+        self.stage.rod((0, 0, 0), (0, 0, height), self.draw((0.005, 0.012))[0], metal)
+        top, bottom = self.draw((0.07, 0.15), (0.15, 0.24))
         self.stage.lathe([(bottom, 0.0), (top, 0.26)], self.looks.shade(), at=(0, 0, height - 0.05))
 
     def plant(self) -> None:
         """A pot with bent leaves on thin stems."""
-        size = self._draw((0.5, 1.3))[0]
+        size = self.draw((0.5, 1.3))[0]
         pot = 0.12 + 0.06 * size
         profile = [(0.6, 0.0), (1.0, 1.6), (0.9, 1.6), (0.8, 1.3), (1e-3, 1.3)]
         self.stage.lathe([(pot * r, pot * z) for r, z in profile], self.looks.plain(), at=(0, 0, 0))
         leaf, stem = self.looks.leaf(), self.looks.leaf()
         for _ in range(int(self.rng.integers(12, 26))):
-            angle, lean, length = self._draw((0, 2 * math.pi), (0.1, 1.0), (0.4, 1.0))
+            angle, lean, length = self.draw((0, 2 * math.pi), (0.1, 1.0), (0.4, 1.0))
             reach = size * length
             tip = np.array([math.cos(angle) * math.sin(lean), math.sin(angle) * math.sin(lean), math.cos(lean)]) * reach
             start, end = np.array([0, 0, 1.3 * pot]), tip + [0, 0, 1.3 * pot]
             self.stage.rod(tuple(start), tuple(end), 0.004, stem)
-            self._leaf(end, angle, lean, 0.25 * size * self._draw((0.5, 1.0))[0], leaf)
+            self._leaf(end, angle, lean, 0.25 * size * self.draw((0.5, 1.0))[0], leaf)
 
     def rack(self) -> None:
         """Thin upright bars at equal distances, a clothes horse or a balustrade."""
-        width, height, gap = self._draw((0.6, 1.6), (0.7, 1.2), (0.05, 0.14))
-        metal, radius = self._solid(), self._draw((0.003, 0.01))[0]
+        width, height, gap = self.draw((0.6, 1.6), (0.7, 1.2), (0.05, 0.14))
+        metal, radius = self.solid(), self.draw((0.003, 0.01))[0]
         for z in (0.08, height):
             self.stage.rod((-width / 2, 0, z), (width / 2, 0, z), 1.6 * radius, metal)
         for x in np.arange(-width / 2, width / 2 + 1e-6, gap):
@@ -160,11 +154,11 @@ class Furniture:
             aside = self.rng.normal(0, 0.1, 2) if sag == 0 and 0 < share < 1 else np.zeros(2)
             points.append((float(x + aside[0]), float(y + aside[1]), float(z - 4 * sag * share * (1 - share))))
         tone = self.looks.plain()
-        self.stage.tube(points, self._draw((0.002, 0.006))[0], tone)
+        self.stage.tube(points, self.draw((0.002, 0.006))[0], tone)
 
     def curtain(self, width: float, height: float) -> None:
         """Folds of cloth."""
-        folds, deep = width / self._draw((0.09, 0.2))[0], self._draw((0.02, 0.05))[0]
+        folds, deep = width / self.draw((0.09, 0.2))[0], self.draw((0.02, 0.05))[0]
         x = np.linspace(-width / 2, width / 2, 240)
         z = np.linspace(0, height, 8)
         grid_x, grid_z = np.meshgrid(x, z)
@@ -175,10 +169,10 @@ class Furniture:
 
     def picture(self, width: float, height: float) -> None:
         """A framed print, a mirror now and then, on the plane y = 0."""
-        frame = self._solid()
+        frame = self.solid()
         inside = self.looks.mirror() if self.rng.random() < 0.12 else self.looks.print_()
         self.stage.sheet(width, height, inside, at=(0, -0.01, 0))
-        border = self._draw((0.015, 0.05))[0]
+        border = self.draw((0.015, 0.05))[0]
         for z in (-border, height):
             self.stage.box((width + 2 * border, 0.025, border), frame, at=(0, -0.0125, z), bevel=0.003)
         for x in (-1, 1):
@@ -190,112 +184,7 @@ class Furniture:
         for i in range(count):
             self.stage.box((0.045, 0.09, 0.6), white, at=((i - count / 2) * 0.06, 0, 0.12), bevel=0.02)
 
-    def scatter(self, width: float, depth: float, count: int, size: tuple[float, float] = (0.7, 1.4)) -> None:
-        """Small things over a surface, a few centimetres apart."""
-        taken: list[tuple[float, float]] = []
-        for _ in range(8 * count):
-            x, y = self._draw((-width / 2, width / 2), (-depth / 2, depth / 2))
-            if len(taken) < count and all(math.hypot(x - u, y - v) > 0.13 for u, v in taken):
-                taken.append((x, y))
-                with self.stage.placed(x, y, yaw=self._draw((0, 2 * math.pi))[0], scale=self._draw(size)[0]):
-                    self.clutter()
-
-    def clutter(self) -> None:
-        """One small thing, 5 to 30 cm."""
-        makers: list[Callable[[], None]] = [
-            self._carton, self._carton, self._vase, self._bottle, self._cup, self._toy, self._pile, self._ring,
-            self._pencils, self._head,
-        ]  # fmt: skip
-        makers[int(self.rng.integers(len(makers)))]()
-
-    def _carton(self) -> None:
-        self.stage.box(self._draw((0.06, 0.2), (0.05, 0.15), (0.05, 0.28)), self.looks.any_thing(), at=(0, 0, 0))
-
-    def _vase(self) -> None:
-        heights = np.linspace(0, self._draw((0.12, 0.32))[0], 14)
-        radii = self._draw((0.03, 0.07))[0] * (
-            1 + 0.45 * np.sin(self.rng.uniform(8, 22) * heights + self.rng.uniform(0, 6))
-        )
-        outside = [(float(r), float(z)) for r, z in zip(radii, heights, strict=True)]
-        inside = [(max(r - 0.004, 0.002), max(z, 0.004)) for r, z in reversed(outside)]
-        look = self.looks.glass() if self.rng.random() < 0.2 else self.looks.any_thing()
-        self.stage.lathe([(1e-4, 0.0), *outside, *inside, (1e-4, 0.004)], look, at=(0, 0, 0))
-
-    def _bottle(self) -> None:
-        r, h = self._draw((0.025, 0.045), (0.16, 0.3))
-        profile = [
-            (1e-4, 0.0),
-            (r, 0.0),
-            (r, 0.6 * h),
-            (0.9 * r, 0.66 * h),
-            (0.35 * r, 0.8 * h),
-            (0.32 * r, h),
-            (1e-4, h),
-        ]
-        self.stage.lathe(profile, self.looks.glass() if self.rng.random() < 0.5 else self.looks.plain(), at=(0, 0, 0))
-        if self.rng.random() < 0.6:
-            label = [(1.01 * r, 0.2 * h), (1.01 * r, 0.48 * h)]
-            self.stage.lathe(label, self.looks.patterned(0.08), at=(0, 0, 0))
-
-    def _cup(self) -> None:
-        r, h = self._draw((0.035, 0.05), (0.07, 0.12))
-        look = self.looks.plain()
-        self.stage.lathe(
-            [(1e-4, 0), (0.8 * r, 0), (r, h), (0.93 * r, h), (0.75 * r, 0.006), (1e-4, 0.006)], look, at=(0, 0, 0)
-        )
-        self.stage.tube(
-            [(r * 0.9, 0, 0.8 * h), (1.7 * r, 0, 0.75 * h), (1.6 * r, 0, 0.3 * h), (0.8 * r, 0, 0.2 * h)], 0.004, look
-        )
-
-    def _toy(self) -> None:
-        radius = self._draw((0.03, 0.1))[0]
-        self.stage.ball(radius, self.looks.any_thing(), at=(0, 0, 0), squash=self._draw((0.7, 1.3))[0])
-
-    def _pile(self) -> None:
-        z = 0.0
-        for _ in range(int(self.rng.integers(2, 6))):
-            thick = self._draw((0.012, 0.04))[0]
-            size = (*self._draw((0.13, 0.2), (0.18, 0.27)), thick)
-            self.stage.box(
-                size, self.looks.patterned(0.2), at=(0, 0, z), turn=(0, 0, self._draw((-0.3, 0.3))[0]), bevel=0.002
-            )
-            z += thick
-
-    def _ring(self) -> None:
-        wide, thick = self._draw((0.05, 0.1), (0.012, 0.03))
-        angles = np.linspace(0, 2 * np.pi, 25)
-        profile = [(float(wide + thick * np.cos(a)), float(thick * (1 + np.sin(a)))) for a in angles]
-        self.stage.lathe(profile, self.looks.any_thing(), at=(0, 0, 0))
-
-    def _pencils(self) -> None:
-        r = 0.035
-        self.stage.lathe(
-            [(1e-4, 0), (r, 0), (r, 0.1), (0.9 * r, 0.1), (0.9 * r, 0.004)], self.looks.plain(), at=(0, 0, 0)
-        )
-        for _ in range(int(self.rng.integers(3, 8))):
-            angle, lean = self._draw((0, 2 * math.pi), (0.1, 0.3))
-            end = (0.18 * math.cos(angle) * lean, 0.18 * math.sin(angle) * lean, self._draw((0.15, 0.19))[0])
-            self.stage.rod((0.0, 0.0, 0.006), end, self._draw((0.002, 0.004))[0], self.looks.plain())
-
-    def _head(self) -> None:
-        """A lump of smooth bumps, as a sculpture or a soft toy has."""
-        polar, around = np.meshgrid(np.linspace(0, np.pi, 32), np.linspace(0, 2 * np.pi, 49), indexing="ij")
-        radius = np.ones_like(polar)
-        for _ in range(7):
-            axis = self.rng.normal(size=3)
-            axis /= np.linalg.norm(axis)
-            dot = (
-                axis[0] * np.sin(polar) * np.cos(around)
-                + axis[1] * np.sin(polar) * np.sin(around)
-                + axis[2] * np.cos(polar)
-            )
-            radius += self.rng.uniform(-0.25, 0.45) * np.exp(5 * (dot - 1))
-        radius *= self._draw((0.05, 0.1))[0]
-        x, y, z = (radius * c for c in (np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), -np.cos(polar)))
-        vertices = np.stack([x, y, z - z.min()], -1).reshape(-1, 3)
-        self.stage.mesh(vertices, grid_faces(*polar.shape), self.looks.any_thing())
-
-    def _leaf(self, at: np.ndarray, angle: float, lean: float, length: float, look: Material) -> None:
+    def _leaf(self, at: np.ndarray, angle: float, lean: float, length: float, look: bpy.types.Material) -> None:
         along = np.linspace(0, 1, 7)
         wide = 0.3 * length * np.sin(np.pi * along**0.8)
         forward = np.array([math.cos(angle), math.sin(angle), 0.0])
@@ -309,17 +198,3 @@ class Furniture:
             middle + wide[:, None] * side + [0, 0, 0.08 * length],
         ]
         self.stage.mesh(np.concatenate(rows), grid_faces(3, 7), look)
-
-    def _solid(self) -> Material:
-        """What furniture is made of."""
-        pick = self.rng.random()
-        return self.looks.wood() if pick < 0.55 else self.looks.plain() if pick < 0.85 else self.looks.metal()
-
-    def _draw(self, *ranges: tuple[float, float]) -> tuple[float, ...]:
-        return tuple(float(self.rng.uniform(*r)) for r in ranges)
-
-
-def grid_faces(rows: int, columns: int) -> np.ndarray:
-    """Quads (n, 4) between the vertices of a grid that are counted row by row."""
-    first = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
-    return np.stack([first, first + 1, first + columns + 1, first + columns], 1)

@@ -7,9 +7,10 @@ import math
 import bpy
 import numpy as np
 
-from training.data.photo_real.furniture import Furniture, grid_faces
+from training.data.photo_real.clutter import Builder
+from training.data.photo_real.furniture import Furniture
 from training.data.photo_real.materials import Looks
-from training.data.photo_real.stage import Stage
+from training.data.photo_real.stage import Stage, grid_faces
 from training.data.textures import smooth_noise
 
 __all__ = ["ground"]
@@ -22,9 +23,9 @@ def ground(stage: Stage, looks: Looks, rng: np.random.Generator) -> bpy.types.Ob
     outdoors = _Outdoors(stage, looks, rng)
     outdoors.terrain()
     if rng.random() < 0.7:
-        with stage.placed(float(rng.uniform(-6, 6)), float(rng.uniform(9, 18)), -0.3, float(rng.uniform(-0.5, 0.5))):
+        with stage.placed(rng.uniform(-6, 6), rng.uniform(9, 18), -0.3, rng.uniform(-0.5, 0.5)):
             outdoors.house()
-    with stage.placed(float(rng.uniform(-1, 1)), float(rng.uniform(3.5, 8)), yaw=float(rng.uniform(-0.6, 0.6))):
+    with stage.placed(rng.uniform(-1, 1), rng.uniform(3.5, 8), yaw=rng.uniform(-0.6, 0.6)):
         outdoors.fence()
     for _ in range(int(rng.integers(2, 6))):
         with stage.placed(*outdoors.somewhere(3.5, 25)):
@@ -38,28 +39,25 @@ def ground(stage: Stage, looks: Looks, rng: np.random.Generator) -> bpy.types.Ob
     things = Furniture(stage, looks, rng)
     for maker in (things.table, things.chair, things.rack, things.plant):
         if rng.random() < 0.5:
-            with stage.placed(*outdoors.somewhere(2, 6), yaw=float(rng.uniform(0, 6))):
+            with stage.placed(*outdoors.somewhere(2, 6), yaw=rng.uniform(0, 6)):
                 maker()
     with stage.placed(0, 3.2):
         things.scatter(3.5, 3.0, int(rng.integers(2, 6)), size=(1.0, 2.5))
     for _ in range(int(rng.integers(3, 8))):
         with stage.placed(*outdoors.somewhere(1.5, 7)):
             outdoors.grass()
-    start, end = (float(rng.uniform(-9, -4)), 9.0, 4.2), (float(rng.uniform(4, 9)), float(rng.uniform(7, 14)), 4.0)
+    start, end = (rng.uniform(-9, -4), 9.0, 4.2), (rng.uniform(4, 9), rng.uniform(7, 14), 4.0)
     things.cable(start, end, 0.4)
-    sun_height, sun_side = float(rng.uniform(0.35, 1.1)), float(rng.uniform(0, 2 * math.pi))
-    looks.sky(float(rng.uniform(0.15, 0.35)), sun=(sun_height, sun_side))
-    return stage.camera((0.0, 0.0, float(rng.uniform(0.8, 1.7))), 0.0, float(rng.uniform(-0.22, -0.06)))
+    sun_height, sun_side = rng.uniform(0.35, 1.1), rng.uniform(0, 2 * math.pi)
+    looks.sky(rng.uniform(0.15, 0.35), sun=(sun_height, sun_side))
+    return stage.camera((0.0, 0.0, rng.uniform(0.8, 1.7)), 0.0, rng.uniform(-0.22, -0.06))
 
 
-class _Outdoors:
-    def __init__(self, stage: Stage, looks: Looks, rng: np.random.Generator) -> None:
-        self.stage, self.looks, self.rng = stage, looks, rng
-
+class _Outdoors(Builder):
     def somewhere(self, near: float, far: float) -> tuple[float, float]:
         """A point on the ground in view, nearer ones more often."""
         y = float(np.exp(self.rng.uniform(np.log(near), np.log(far))))
-        return float(self.rng.uniform(-0.6, 0.6)) * y, y
+        return self.rng.uniform(-0.6, 0.6) * y, y
 
     def terrain(self) -> None:
         """Bumps of a few centimetres, and hills all around."""
@@ -73,7 +71,7 @@ class _Outdoors:
             for a, p in zip(angle, phase, strict=True):
                 z += height / 2 * np.sin((np.cos(a) * grid_x + np.sin(a) * grid_y) * 2 * np.pi / period + p)
         away = np.clip((np.hypot(grid_x, grid_y) - 0.5 * _FAR) / _FAR, 0, 1)
-        z += away * (4 + 9 * smooth_noise(rng, 5, z.shape[1], z.shape[0])) * float(rng.uniform(0.6, 2))
+        z += away * (4 + 9 * smooth_noise(rng, 5, z.shape[1], z.shape[0])) * rng.uniform(0.6, 2)
         vertices = np.stack([grid_x, grid_y, z], -1).reshape(-1, 3)
         flat = self.rng.random()
         look = self.looks.floor() if flat < 0.5 else self.looks.stone() if flat < 0.8 else self.looks.bricks()
@@ -100,9 +98,9 @@ class _Outdoors:
     def fence(self) -> None:
         """Slats or bars, all alike."""
         look = self.looks.wood() if self.rng.random() < 0.6 else self.looks.metal()
-        bars, height = self.rng.random() < 0.5, float(self.rng.uniform(0.8, 1.5))
+        bars, height = self.rng.random() < 0.5, self.rng.uniform(0.8, 1.5)
         thick, gap = (0.018, 0.12) if bars else (0.08, 0.13)
-        length = float(self.rng.uniform(3, 7))
+        length = self.rng.uniform(3, 7)
         for z in (0.2, height - 0.15):
             self.stage.box((length, 0.03, 0.05), look, at=(0, 0.03, z))
         for x in np.arange(-length / 2, length / 2, gap):
@@ -110,31 +108,29 @@ class _Outdoors:
 
     def pole(self) -> None:
         """A thin post, sometimes with a sign."""
-        metal, height = self.looks.metal(), float(self.rng.uniform(1.5, 5))
-        self.stage.rod((0, 0, -0.2), (0, 0, height), float(self.rng.uniform(0.015, 0.06)), metal)
+        metal, height = self.looks.metal(), self.rng.uniform(1.5, 5)
+        self.stage.rod((0, 0, -0.2), (0, 0, height), self.rng.uniform(0.015, 0.06), metal)
         if self.rng.random() < 0.5:
             self.stage.sheet(
                 0.6,
                 0.6,
                 self.looks.print_(),
                 at=(0, -0.07, height - 0.7),
-                turn=(0, 0, float(self.rng.uniform(-0.6, 0.6))),
+                turn=(0, 0, self.rng.uniform(-0.6, 0.6)),
             )
 
     def tree(self) -> None:
         """A trunk, bent branches and some thousand leaves."""
-        height, radius = float(self.rng.uniform(1.8, 4)), float(self.rng.uniform(0.06, 0.18))
+        height, radius = self.rng.uniform(1.8, 4), self.rng.uniform(0.06, 0.18)
         bark, leaf = self.looks.stone(0.3), self.looks.leaf()
         rings = [
             (radius * (1 + 0.5 * math.exp(-6 * t)) * (1 - 0.5 * t), height * t - 0.1) for t in np.linspace(0, 1, 9)
         ]
-        self.stage.lathe(rings, bark, at=(0, 0, 0), turn=(float(self.rng.uniform(-0.1, 0.1)), 0, 0))
-        crown = float(self.rng.uniform(0.8, 1.8))
+        self.stage.lathe(rings, bark, at=(0, 0, 0), turn=(self.rng.uniform(-0.1, 0.1), 0, 0))
+        crown = self.rng.uniform(0.8, 1.8)
         tips = self.rng.normal(size=(9, 3)) * crown * 0.55 + [0, 0, height + 0.5 * crown]
-        for tip in tips:
-            self.stage.tube(
-                [(0, 0, 0.75 * height), (0.4 * tip[0], 0.4 * tip[1], height), tuple(map(float, tip))], 0.02, bark
-            )
+        for x, y, z in tips.tolist():
+            self.stage.tube([(0, 0, 0.75 * height), (0.4 * x, 0.4 * y, height), (x, y, z)], 0.02, bark)
         self._leaves(tips, crown * 0.45, 1800, 0.05, leaf)
 
     def rock(self) -> None:
@@ -144,7 +140,7 @@ class _Outdoors:
         radius = np.full(polar.shape, 1.0)
         for normal in self.rng.normal(size=(9, 3)):
             reach = points @ (normal / np.linalg.norm(normal))
-            cut = float(self.rng.uniform(0.6, 0.9))
+            cut = self.rng.uniform(0.6, 0.9)
             radius = np.where(reach > cut, np.minimum(radius, cut / np.maximum(reach, cut)), radius)
         size = self.rng.uniform(0.04, 0.12) * self.rng.uniform(0.6, 1.2, 3)
         self.stage.mesh(

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
-__all__ = ["Point", "Stage"]
+__all__ = ["Point", "Stage", "grid_faces"]
 
 Point = tuple[float, float, float]
 _SMOOTH_BELOW = math.radians(35)
@@ -148,3 +148,9 @@ class Stage:
         thing.matrix_world = self._frame @ Matrix.Translation(at) @ rotation
         bpy.context.scene.collection.objects.link(thing)
         return thing
+
+
+def grid_faces(rows: int, columns: int) -> np.ndarray:
+    """Quads (n, 4) between the vertices of a grid that are counted row by row."""
+    first = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    return np.stack([first, first + 1, first + columns + 1, first + columns], 1)
