@@ -25,6 +25,11 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble keeps them in a module of another name
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 from stereo_dp_ros.core.errors import DataError, StereoDpError
 from stereo_dp_ros.core.stamp_pairing import StampPairing
 from stereo_dp_ros.replay.bag import BagReader, BagWriter
@@ -47,6 +52,7 @@ _START_DELAY_S = 0.3
 _WARM_UP_S = 10.0
 _POLL_S = 0.1
 _DEPTH = 30
+_NO_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)  # those cost the executor time with each message
 _CLASSES: dict[str, type] = {
     IMAGE: Image,
     COMPRESSED_IMAGE: CompressedImage,
@@ -111,20 +117,36 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
                     else:
                         pipe.send(("received", (msgtype, raw_stamp_ns(data), received_ns)))
 
-                node.create_subscription(_CLASSES[msgtype], topic, on_message, _profile(), raw=True)
+                node.create_subscription(
+                    _CLASSES[msgtype], topic, on_message, _profile(), event_callbacks=_NO_EVENTS, raw=True
+                )
 
             for topic, msgtype in outputs.items():
                 subscribe(topic, msgtype)
-            ready = False
-            while not pipe.poll():
+            while not pipe.poll() and not all(node.count_publishers(topic) for topic in outputs):
                 executor.spin_once(timeout_sec=_POLL_S)
-                if not ready and all(node.count_publishers(topic) for topic in outputs):
-                    pipe.send(("ready", None))
-                    ready = True
+            pipe.send(("ready", None))
+            _spin_until_told(pipe, executor)
             executor.shutdown()
         pipe.send(("done", counts))
 
     _report_errors(pipe, work)
+
+
+def _spin_until_told(pipe: Connection, executor: SingleThreadedExecutor) -> None:
+    """Spin until the parent says anything, or is gone."""
+    told = threading.Event()
+
+    def wait_for_word() -> None:
+        pipe.poll(None)
+        told.set()
+        executor.create_task(lambda: None)  # ends the waiting below
+
+    waiting = threading.Thread(target=wait_for_word, name="parent", daemon=True)
+    waiting.start()
+    while not told.is_set():
+        executor.spin_once()  # a timeout would cost a timer for each message
+    waiting.join()
 
 
 def publish_all(

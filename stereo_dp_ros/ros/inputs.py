@@ -98,8 +98,10 @@ class Input:
         return input_profile(self._reliability, self._depth, offered, latched=self._latched)
 
     def _subscribe(self) -> Subscription:
-        # No callbacks by default: whatever is waited for costs rclpy's executor time with each message.
-        events: dict[str, Any] = {"incompatible_qos": self._on_incompatible, "use_default_callbacks": False}
+        # Whatever event is waited for costs rclpy's executor time with each message.
+        events: dict[str, Any] = {"use_default_callbacks": False}
+        if self._reliability != "auto":  # which takes what is offered at the next refresh
+            events["incompatible_qos"] = self._on_incompatible
         try:
             return self._create(SubscriptionEventCallbacks(message_lost=self._on_lost, **events))
         except UnsupportedEventTypeError:
@@ -117,8 +119,6 @@ class Input:
         self._callback(message)
 
     def _on_incompatible(self, event: Any) -> None:
-        if self._reliability == "auto":
-            return  # the next refresh takes what is offered
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         self._faults.report(
             f"qos {self.topic}",

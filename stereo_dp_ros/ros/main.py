@@ -91,7 +91,7 @@ def _spin_until(signals: _SignalPipe, node: StereoNode) -> int:
     def spin() -> None:
         while not stop.is_set():
             try:
-                executor.spin_once(timeout_sec=1.0)
+                executor.spin_once()  # a timeout would cost a timer for each message
             except Exception as error:  # a callback's failure must not end the node silently
                 node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=10.0)
 
@@ -100,7 +100,7 @@ def _spin_until(signals: _SignalPipe, node: StereoNode) -> int:
     signals.wait()
     end_process_after(EXIT_TIMEOUT_S)
     stop.set()
-    executor.wake()
+    executor.create_task(lambda: None)  # which ends its waiting; after wake() it waits on
     thread.join()
     ended = node.close()
     node.destroy_node()

@@ -23,6 +23,7 @@ from stereo_dp_ros.ros.log_handler import RosLogHandler
 from stereo_dp_ros.ros.outputs import Outputs
 from stereo_dp_ros.ros.parameters import NodeParameters, check_changes, declare_parameters, read_parameters
 from stereo_dp_ros.ros.pipeline import Estimator, Pipeline
+from stereo_dp_ros.ros.qos import NO_PUBLISHER_EVENTS
 from stereo_dp_ros.ros.rectification import Rectification
 from stereo_dp_ros.ros.run import ActiveRun, InputTopics
 from stereo_dp_ros.ros.synchronizer import ImagePair, StereoSynchronizer
@@ -88,7 +89,9 @@ class StereoNode(LifecycleNode):
         self._run: ActiveRun | None = None
         self._monitor: RunMonitor | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, event_callbacks=NO_PUBLISHER_EVENTS
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
         self.create_timer(REFRESH_PERIOD_S, self._refresh_inputs, clock=steady)
@@ -230,7 +233,8 @@ class StereoNode(LifecycleNode):
 
     def _end_autostart(self) -> None:
         for timer in self._autostart_timers:
-            timer.cancel()
+            self.destroy_timer(timer)
+        self._autostart_timers.clear()
 
     def _refresh_inputs(self) -> None:
         if self._run is not None:

@@ -26,7 +26,7 @@ from stereo_dp_ros.ros.camera import CameraPair
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import depth_message, disparity_message, image_message
 from stereo_dp_ros.ros.parameters import NodeParameters
-from stereo_dp_ros.ros.qos import PublisherEventCallbacks, output_profile
+from stereo_dp_ros.ros.qos import NO_PUBLISHER_EVENTS, output_profile
 
 __all__ = ["OUTPUTS", "DISPARITY_STEP_PX", "Outputs", "StereoResult", "needed_maps"]
 
@@ -120,10 +120,8 @@ class Outputs:
         self._node = node
         self._packer = packer
         profile = output_profile(reliability)
-        # Its callbacks by default cost rclpy's executor time with each message that comes in; see `unserved`.
-        no_events = PublisherEventCallbacks(use_default_callbacks=False)
         self._publishers: dict[str, Publisher] = {
-            name: node.create_publisher(message_type, name, profile, event_callbacks=no_events)
+            name: node.create_publisher(message_type, name, profile, event_callbacks=NO_PUBLISHER_EVENTS)
             for name, (message_type, _) in OUTPUTS.items()
         }
 

@@ -12,7 +12,7 @@ except ImportError:  # Humble keeps them in a module of another name
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 __all__ = [
-    "PublisherEventCallbacks",
+    "NO_PUBLISHER_EVENTS",
     "SubscriptionEventCallbacks",
     "UnsupportedEventTypeError",
     "input_profile",
@@ -20,6 +20,9 @@ __all__ = [
 ]
 
 _OUTPUT_DEPTH = 5
+
+# Whatever events are waited for cost rclpy's executor time with each message that comes in.
+NO_PUBLISHER_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 
 
 def input_profile(reliability: str, depth: int, offered: Sequence[QoSProfile], *, latched: bool = False) -> QoSProfile:
