@@ -86,13 +86,14 @@ def _print_table(report: dict[str, Any]) -> None:
     print()
     print(
         f"{'trial':18}{'size':>10}{'in Hz':>8}{'out Hz':>8}{'alone Hz':>10}{'ratio':>7}{'inference ms':>14}"
-        f"{'latency p50':>13}{'max':>8}{'out':>6}{'dropped':>9}"
+        f"{'latency p50':>13}{'max':>8}{'out':>6}{'dropped':>9}{'steady':>9}"
     )
     for row in report["rows"]:
         print(
             f"{row['trial']:18}{row['size']:>10}{row['input_hz']:8.1f}{row['output_hz']:8.1f}{row['estimator_hz']:10.1f}"
             f"{row['rate_ratio']:7.2f}{row['inference_p50_ms']:14.1f}{row['latency_p50_ms']:13.1f}"
             f"{row['latency_max_ms']:8.1f}{row['pairs_published']:6}{sum(row['pairs_dropped'].values()):9}"
+            f"{row['steady_rounds']:4} of {row['rounds']}"
         )
     print()
     for goal in report["goals"]:

@@ -97,17 +97,19 @@ def infer_maps(backend: Backend, left: NDArray[np.uint8], right: NDArray[np.uint
     plan = request.plan
     network_left, network_right = plan.apply(left), plan.apply(right)
     prepared = time.perf_counter()
-    disparity, confidence = backend.infer(network_left, network_right)
+    disparity, network_confidence = backend.infer(network_left, network_right)
     inferred = time.perf_counter()
     if disparity.shape != network_left.shape[:2]:
         raise BackendError(
             f"{backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
         )
-    disparity_px, confidence = plan.invert_disparity(disparity), plan.invert_confidence(confidence)
+    disparity_px = plan.invert_disparity(disparity)
+    confidence = plan.invert_confidence(network_confidence) if "confidence" in request.wanted else None
     unknown = ~np.isfinite(disparity_px)
     if unknown.any():
         disparity_px[unknown] = np.nan
-        confidence[unknown] = 0
+        if confidence is not None:
+            confidence[unknown] = 0
     depth_m = points_m = None
     if request.calibration is not None and request.wanted & {"depth", "points"}:
         depth_m = depth_from_disparity(disparity_px, request.calibration)
@@ -115,7 +117,7 @@ def infer_maps(backend: Backend, left: NDArray[np.uint8], right: NDArray[np.uint
     finished = time.perf_counter()
     return StereoMaps(
         disparity_px=disparity_px if "disparity" in request.wanted else None,
-        confidence=confidence if "confidence" in request.wanted else None,
+        confidence=confidence,
         depth_m=depth_m if "depth" in request.wanted else None,
         points_m=points_m,
         timing_ms={

@@ -1,13 +1,15 @@
 """A node's timings beside those of the bare estimator, taken in one run on one machine.
 
-Cameras and subscriber are processes of their own, as on a robot. The estimator alone is timed right before and right
-after each trial, in this process, while the node waits; so a machine that slows down slows both.
+Cameras and subscriber are processes of their own, as on a robot. The estimator alone is timed in this process right
+before and right after, while the node waits. A machine may change its pace for seconds or minutes; so a trial is played
+in several short rounds, and those between whose beginning and end the estimator changed its own do not count.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ from stereo_dp_ros.replay.node_process import NodeProcess, node_command
 from stereo_dp_ros.replay.runs import OUTPUTS, Run
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 
-__all__ = ["ALL_OUTPUTS", "Goal", "NodeTimer", "Trial", "goals", "node_trials", "trial_figures"]
+__all__ = ["ALL_OUTPUTS", "Goal", "NodeTimer", "Trial", "goals", "node_trials", "round_figures", "trial_figures"]
 
 NAMESPACE = "/bench"
 ALL_OUTPUTS = {**OUTPUTS, "disparity/color": IMAGE}
@@ -38,6 +40,8 @@ _TOPICS = StereoTopics(
     f"{NAMESPACE}/right/camera_info",
 )
 _WARMUP_S = 2.0  # the first pair of a size compiles the network
+_ROUND_S = 5.0
+_STEADY = 1.1  # the estimator's median times before and after a round differ by less than this factor
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ def node_trials(size_px: tuple[int, int], large_px: tuple[int, int]) -> tuple[Tr
     """The trials of which `goals` speaks."""
     alone = {"disparity": DISPARITY}
     return (
-        Trial("all outputs", size_px, ALL_OUTPUTS, relative_rate=1.25),
-        Trial("disparity alone", size_px, alone, relative_rate=1.25),
+        Trial("all outputs", size_px, ALL_OUTPUTS, relative_rate=1.0),
+        Trial("disparity alone", size_px, alone, relative_rate=1.0),
         Trial("unhurried", size_px, alone, relative_rate=0.5),
         Trial("large images", large_px, ALL_OUTPUTS, relative_rate=0.5),
         Trial("60 Hz", size_px, ALL_OUTPUTS, rate_hz=60.0),
@@ -110,7 +114,7 @@ class NodeTimer:
     ----------
     estimator : what the node runs too
     parameters : of the node, which make it run just that
-    seconds : length of a trial, beside its warm-up
+    seconds : length of a trial, beside the warm-up of each of its rounds
     log_folder : for the nodes' logs
     environment : variables for the processes that use ROS, such as a DDS profile
     on_pair : called after each pair that was published to a node
@@ -125,36 +129,38 @@ class NodeTimer:
     on_pair: Callable[[], None] = lambda: None
 
     def run(self, trial: Trial) -> dict[str, Any]:
-        """One row: the trial's figures beside the estimator's.
+        """One row: the trial's figures beside the estimator's, see `trial_figures`.
 
         Raises
         ------
         StereoDpError
             The node does not work, or answered nothing after its warm-up.
         """
-        before_ms = self._time_alone(trial.size_px)
-        alone_hz = 1e3 / float(np.mean(before_ms))
-        rate_hz = trial.rate_hz or alone_hz * (trial.relative_rate or 1.0)
-        run = self._play(trial, rate_hz)
-        alone_ms = before_ms + self._time_alone(trial.size_px)
-        return trial_figures(trial, rate_hz, run, alone_ms)
+        rounds = max(1, round(self.seconds / _ROUND_S))
+        return trial_figures([self._run_round(trial, self.seconds / rounds) for _ in range(rounds)])
 
-    def _time_alone(self, size_px: tuple[int, int]) -> list[float]:
-        """Wall time in ms of each inference, for a quarter of a trial."""
+    def _run_round(self, trial: Trial, seconds: float) -> dict[str, Any]:
+        before_ms = self._time_alone(trial.size_px, seconds / 4)
+        rate_hz = trial.rate_hz or 1e3 / float(np.mean(before_ms)) * (trial.relative_rate or 1.0)
+        run = self._play(trial, rate_hz, seconds)
+        return round_figures(trial, rate_hz, run, before_ms, self._time_alone(trial.size_px, seconds / 4))
+
+    def _time_alone(self, size_px: tuple[int, int], seconds: float) -> list[float]:
+        """Wall time in ms of each inference, for so long."""
         left, right = textured_pair(size_px)
         for _ in range(2):
             self.estimator.infer(left, right)
         times_ms: list[float] = []
-        end_s = time.perf_counter() + self.seconds / 4
+        end_s = time.perf_counter() + seconds
         while not times_ms or time.perf_counter() < end_s:
             begin_s = time.perf_counter()
             self.estimator.infer(left, right)
             times_ms.append((time.perf_counter() - begin_s) * 1e3)
         return times_ms
 
-    def _play(self, trial: Trial, rate_hz: float) -> Run:
+    def _play(self, trial: Trial, rate_hz: float, seconds: float) -> Run:
         left, right = textured_pair(trial.size_px)
-        pairs = max(2, round((self.seconds + _WARMUP_S) * rate_hz))
+        pairs = max(2, round((seconds + _WARMUP_S) * rate_hz))
         source = LoopedPairs.of_images(left, right, _calibration(trial.size_px), _TOPICS, rate_hz, pairs)
         variables = {"ROS_LOG_DIR": str(self.log_folder / "ros"), **self.environment}
         environment = {**os.environ, **variables, "ROS_DOMAIN_ID": str(self.domain_id)}
@@ -187,8 +193,41 @@ def _calibration(size_px: tuple[int, int]) -> StereoCalibration:
     )
 
 
-def trial_figures(trial: Trial, rate_hz: float, run: Run, alone_ms: Sequence[float]) -> dict[str, Any]:
-    """The trial's figures; those of times leave out the warm-up."""
+def trial_figures(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A trial's figures from those of its rounds.
+
+    Medians over the steady rounds, over all where none was; but of `latency_max_ms` the largest, of the pairs the sum
+    over all rounds, and the count closes if it did in each.
+    """
+    steady = [figures for figures in rounds if figures["steady"]]
+    timed = steady or rounds
+    row = {
+        key: float(np.median([figures[key] for figures in timed])) if isinstance(value, float) else value
+        for key, value in timed[0].items()
+        if key != "steady"
+    }
+    row["latency_max_ms"] = max(figures["latency_max_ms"] for figures in timed)
+    for key in ("pairs_played", "pairs_published", "pairs_unmatched"):
+        row[key] = sum(figures[key] for figures in rounds)
+    dropped = sum((Counter(figures["pairs_dropped"]) for figures in rounds), Counter())
+    return {
+        **row,
+        "pairs_dropped": dict(dropped),
+        "count_closes": all(figures["count_closes"] for figures in rounds),
+        "rounds": len(rounds),
+        "steady_rounds": len(steady),
+    }
+
+
+def round_figures(
+    trial: Trial, rate_hz: float, run: Run, before_ms: Sequence[float], after_ms: Sequence[float]
+) -> dict[str, Any]:
+    """A round's figures; those of times leave out the warm-up.
+
+    It is steady if the estimator alone took as long after it as before.
+    """
+    alone_ms = [*before_ms, *after_ms]
+    medians_ms = sorted(float(np.median(times_ms)) for times_ms in (before_ms, after_ms))
     count = count_pairs(run)
     begin_ns = min(run.published_ns.values()) + int(_WARMUP_S * 1e9)
     stamps = [stamp for stamp in sorted(run.received_ns) if run.published_ns.get(stamp, 0) > begin_ns]
@@ -230,6 +269,7 @@ def trial_figures(trial: Trial, rate_hz: float, run: Run, alone_ms: Sequence[flo
         "pairs_dropped": count.dropped,
         "pairs_unmatched": count.unmatched,
         "count_closes": count.closes,
+        "steady": medians_ms[1] < _STEADY * medians_ms[0],
     }
 
 

@@ -29,6 +29,8 @@ def fake_row(_: NodeTimer, trial: Trial) -> dict[str, Any]:
         "pairs_published": 160,
         "pairs_dropped": {"superseded": 90},
         "count_closes": True,
+        "rounds": 4,
+        "steady_rounds": 3,
     }
 
 
@@ -63,7 +65,7 @@ def test_table_says_what_is_not_met(toy, capsys):
     assert sum("NOT MET" in line for line in lines) == 2
     assert lines.count("other processes took 12 % of the machine meanwhile") == 1
     assert any(line.split() == ["60", "Hz", "320x256", "60.0", "16.0", "20.0", "0.80", "40.0", "47.0", "90.0", "160",
-                                "90"] for line in lines)  # fmt: skip
+                                "90", "3", "of", "4"] for line in lines)  # fmt: skip
 
 
 def test_one_model_at_a_time(toy, capsys):

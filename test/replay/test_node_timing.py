@@ -14,7 +14,16 @@ from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.looped_pairs import LoopedPairs
 from stereo_dp_ros.replay.messages import DISPARITY, raw_stamp_ns, typestore
-from stereo_dp_ros.replay.node_timing import ALL_OUTPUTS, Goal, NodeTimer, Trial, goals, node_trials, trial_figures
+from stereo_dp_ros.replay.node_timing import (
+    ALL_OUTPUTS,
+    Goal,
+    NodeTimer,
+    Trial,
+    goals,
+    node_trials,
+    round_figures,
+    trial_figures,
+)
 from stereo_dp_ros.replay.runs import Run
 from stereo_dp_ros.replay.stereo_topics import StereoTopics
 from toy_model import write_toy_model
@@ -78,9 +87,9 @@ def diagnostics_of(published: int, dropped: int) -> dict[str, Any]:
     }
 
 
-def test_figures_of_a_trial() -> None:
+def test_figures_of_a_round() -> None:
     trial = Trial("all outputs", (640, 480), ALL_OUTPUTS, rate_hz=10.0)
-    row = trial_figures(trial, 10.0, run_of(50, 47.0, 60.0, diagnostics_of(50, 0)), [40.0, 60.0])
+    row = round_figures(trial, 10.0, run_of(50, 47.0, 60.0, diagnostics_of(50, 0)), [40.0, 50.0], [50.0, 60.0])
     expected = {
         "output_hz": 10.0,
         "estimator_hz": 20.0,
@@ -101,18 +110,64 @@ def test_figures_of_a_trial() -> None:
     assert row["outputs"] == list(ALL_OUTPUTS)
     assert row["pairs_dropped"] == {"superseded": 0}
     assert row["count_closes"] is True
+    assert row["steady"] is False, "45 ms before, 55 ms after"
+
+
+@pytest.mark.parametrize(("after_ms", "steady"), [(43.9, True), (36.5, True), (44.1, False), (36.2, False)])
+def test_a_round_is_steady_if_the_estimator_kept_its_pace(after_ms: float, steady: bool) -> None:
+    trial = Trial("all outputs", (640, 480), ALL_OUTPUTS, rate_hz=10.0)
+    run = run_of(50, 47.0, 60.0, diagnostics_of(50, 0))
+    assert round_figures(trial, 10.0, run, [40.0, 40.0, 99.0], [after_ms])["steady"] is steady
+
+
+def test_a_trial_is_of_its_steady_rounds() -> None:
+    """Times of the three steady ones, pairs of all; without a steady one, times of all."""
+    ratios, steady = [0.9, 0.2, 0.7, 0.8], [True, False, True, True]
+    rounds = [
+        {
+            "trial": "all outputs",
+            "rate_ratio": ratio,
+            "latency_max_ms": 100.0 * ratio,
+            "node_cpu_percent": None,
+            "pairs_played": 10,
+            "pairs_published": 7,
+            "pairs_dropped": {"superseded": 1, cause: 1},
+            "pairs_unmatched": 1,
+            "count_closes": True,
+            "steady": is_steady,
+        }
+        for ratio, is_steady, cause in zip(ratios, steady, ["too_old", "a", "a", "a"], strict=True)
+    ]
+    row = trial_figures(rounds)
+    assert row == {
+        "trial": "all outputs",
+        "rate_ratio": pytest.approx(0.8),
+        "latency_max_ms": pytest.approx(90.0),
+        "node_cpu_percent": None,
+        "pairs_played": 40,
+        "pairs_published": 28,
+        "pairs_dropped": {"superseded": 4, "too_old": 1, "a": 3},
+        "pairs_unmatched": 4,
+        "count_closes": True,
+        "rounds": 4,
+        "steady_rounds": 3,
+    }
+    rounds[1]["count_closes"] = False
+    assert trial_figures(rounds)["count_closes"] is False, "though it is not steady"
+    none_steady = trial_figures([{**figures, "steady": False} for figures in rounds])
+    assert (none_steady["rate_ratio"], none_steady["steady_rounds"]) == (pytest.approx(0.75), 0)
 
 
 def test_a_pair_that_nobody_accounts_for_is_seen() -> None:
     trial = Trial("all outputs", (640, 480), ALL_OUTPUTS, rate_hz=10.0)
-    row = trial_figures(trial, 10.0, run_of(49, 47.0, 60.0, diagnostics_of(49, 0)), [50.0])
+    row = round_figures(trial, 10.0, run_of(49, 47.0, 60.0, diagnostics_of(49, 0)), [50.0], [50.0])
     assert row["count_closes"] is False
 
 
 def test_a_node_that_answers_only_while_warming_up() -> None:
     trial = Trial("60 Hz", (640, 480), ALL_OUTPUTS, rate_hz=10.0)
     with pytest.raises(DataError, match=r"^60 Hz: the node answered 0 of 50 pairs after its warm-up, expected 2 or"):
-        trial_figures(trial, 10.0, run_of(20, 47.0, 60.0, diagnostics_of(20, 30)), [50.0])
+        round_figures(trial, 10.0, run_of(20, 47.0, 60.0, diagnostics_of(20, 30)), [50.0], [50.0])
 
 
 def test_goals_look_at_their_trials() -> None:
@@ -146,4 +201,5 @@ def test_one_trial_over_dds(tmp_path: Path, domain_id: int, repository: Path, mo
     assert len(played) == 40
     assert row["pairs_published"] + sum(row["pairs_dropped"].values()) == 40
     assert 0 < row["inference_p50_ms"] < row["latency_p50_ms"] <= row["last_output_p50_ms"]
+    assert row["rounds"] == 1
     assert (tmp_path / "small.log").is_file()
