@@ -91,7 +91,7 @@ PORTS = {
         )
     ),
     "corr": Ports(
-        fixed=("mask.1", "mask2.3", "aggregation.leave"),
+        fixed=("mask", "aggregation.leave"),
         correlated=((("match4", "match2"), 1), (("match8",), "coarse_groups")),
         cut=("aggregation",),
     ),

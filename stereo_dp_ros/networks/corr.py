@@ -169,18 +169,15 @@ class CorrNetwork(StereoNetwork):
         self.match4 = nn.Conv2d(c4, config.match_channels[0], 1, bias=False)
         self.match8 = nn.Conv2d(c8, config.match_channels[1], 1, bias=False)
         self.aggregation = Aggregation(config)
-        self.mask = nn.Sequential(
-            ConvBlock(c4, config.mask_channels), nn.Conv2d(config.mask_channels, 9 * VOLUME_SCALE**2, 1)
-        )
         # What 1/4 has lost, straight from 1/2, for the match and for the edges; no part at first.
-        stem, fine = config.stem_channels, config.mask_channels // 2
+        stem, coarse, fine = config.stem_channels, config.mask_channels, config.mask_channels // 2
         self.match2 = nn.Conv2d(stem, config.match_channels[0], 2, stride=2, bias=False)
-        fine_weights = nn.Conv2d(fine, 9 * VOLUME_SCALE**2, 1, bias=False)
-        self.mask2 = nn.Sequential(
-            nn.Conv2d(stem, fine, 2, stride=2, bias=False), nn.BatchNorm2d(fine), nn.ReLU(), fine_weights
-        )
-        for convolution in (self.match2, fine_weights):
-            nn.init.zeros_(convolution.weight)
+        self.mask4 = ConvBlock(c4, coarse)
+        self.mask2 = nn.Sequential(nn.Conv2d(stem, fine, 2, stride=2, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
+        self.mask = nn.Conv2d(coarse + fine, 9 * VOLUME_SCALE**2, 1)
+        with torch.no_grad():
+            self.match2.weight.zero_()
+            self.mask.weight[:, coarse:].zero_()
         # Descending, as the correlation volume has them; of each two, the first of all pairs, then the second.
         bins = torch.arange(self.bins - 1.0, -1.0, -1.0).reshape(-1, 2).t().reshape(1, -1, 1, 1)
         self.register_buffer("disparities", bins, persistent=False)
@@ -193,7 +190,8 @@ class CorrNetwork(StereoNetwork):
         m8 = normalize_channels(in_groups(self.match8(f8), self.config.coarse_groups))
         fine = packed_volume(m4[:n], m4[n:], self.bins)
         coarse = correlation_volume(m8[:n], m8[n:], self.bins // 2)
-        packed = self.aggregation(torch.cat([fine, coarse], dim=1), f8[:n], f16[:n]).float()
+        volume = torch.cat([fine, coarse], dim=1).permute(0, 1, 4, 2, 3)  # turned once, not each by itself: faster
+        packed = self.aggregation(volume, f8[:n], f16[:n]).float()
         expected, local, confidence = self.regress(packed)
         weights = self.upsampling_weights(f2[:n], f4[:n])
         return StereoOutput(
@@ -226,5 +224,5 @@ class CorrNetwork(StereoNetwork):
     def upsampling_weights(self, f2: Tensor, f4: Tensor) -> Tensor:
         """Weights of the nine neighbours for each of the 4×4 fine pixels, (N, 9, 16, h, w), summing to 1."""
         n, _, h, w = f4.shape
-        raw = (self.mask(f4) + self.mask2(f2)).reshape(n, 9, VOLUME_SCALE**2, h, w).float()
-        return torch.softmax(raw, dim=1)
+        raw = self.mask(torch.cat([self.mask4(f4), self.mask2(f2)], dim=1))
+        return torch.softmax(raw.reshape(n, 9, VOLUME_SCALE**2, h, w).float(), dim=1)

@@ -48,7 +48,7 @@ def correlation_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
 
     Returns
     -------
-    (N, G, bins, H, W), disparities descending: index i holds k = bins-1-i, the sum over C of
+    (N, G, H, W, bins), disparities descending: index i holds k = bins-1-i, the sum over C of
     left[..., x, :] * right[..., x - k, :]; 0 where x < k.
 
     Notes
@@ -67,14 +67,14 @@ def correlation_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
     rows = left.reshape(n, g, h, BLOCKS, block, c)
     pairs = torch.matmul(rows, columns.transpose(4, 5)).reshape(n, g, h, BLOCKS, block * reach)
     skewed = functional.pad(pairs, (0, block)).reshape(n, g, h, BLOCKS, block, reach + 1)[..., :bins]
-    return skewed.reshape(n, g, h, w, bins).permute(0, 1, 4, 2, 3)
+    return skewed.reshape(n, g, h, w, bins)
 
 
 def packed_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
     """A correlation volume with its 2×2×2 neighbourhoods as channels.
 
-    Takes features `by_parity`, (N, 2, 2, H/2, W/2, C), and returns (N, 8, bins/2, H/2, W/2), from which
-    `depth_to_space_3d` would make the volume of the whole features. Nothing is packed but the features, which are
+    Takes features `by_parity`, (N, 2, 2, H/2, W/2, C), and returns (N, 8, H/2, W/2, bins/2), from which, the disparities
+    brought before the rows, `depth_to_space_3d` would make the volume of the whole features. Nothing is packed but the features, which are
     small: a left pixel meets the right pixels of one parity only, at an even or at an odd distance.
     """
     n, _, _, h, w, c = left.shape

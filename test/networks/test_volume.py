@@ -15,11 +15,11 @@ from stereo_dp_ros.networks.volume import (
 
 def loop_volume(left: torch.Tensor, right: torch.Tensor, bins: int) -> torch.Tensor:
     n, groups, height, width, _ = left.shape
-    expected = torch.zeros(n, groups, bins, height, width)
+    expected = torch.zeros(n, groups, height, width, bins)
     for i in range(bins):
         k = bins - 1 - i
         for x in range(k, width):
-            expected[:, :, i, :, x] = (left[..., x, :] * right[..., x - k, :]).sum(dim=-1)
+            expected[..., x, i] = (left[..., x, :] * right[..., x - k, :]).sum(dim=-1)
     return expected
 
 
@@ -38,15 +38,16 @@ def test_correlation_volume_equals_the_loop(groups: int, width: int, bins: int) 
 def test_packed_volume_is_the_volume_packed(width: int, bins: int) -> None:
     left, right = small_integers(2, 2, 5, 6, width)
     packed = packed_volume(by_parity(left), by_parity(right), bins)
-    assert packed.shape == (2, 8, bins // 2, 3, width // 2)
-    assert torch.equal(depth_to_space_3d(packed), loop_volume(in_groups(left, 1), in_groups(right, 1), bins))
+    assert packed.shape == (2, 8, 3, width // 2, bins // 2)
+    whole = depth_to_space_3d(packed.permute(0, 1, 4, 2, 3))
+    assert torch.equal(whole.permute(0, 1, 3, 4, 2), loop_volume(in_groups(left, 1), in_groups(right, 1), bins))
 
 
 def test_shifted_features_correlate_fully_at_their_shift() -> None:
     shift, bins = 3, 8
     wide = normalize_channels(torch.randn(1, 1, 4, 23, 16, generator=torch.Generator().manual_seed(1)))
     left, right = wide[..., :20, :], wide[..., shift:, :]
-    best = bins - 1 - correlation_volume(left, right, bins)[0, 0].argmax(dim=0)
+    best = bins - 1 - correlation_volume(left, right, bins)[0, 0].argmax(dim=-1)
     assert torch.equal(best[:, shift:], torch.full((4, 17), shift))
 
 
