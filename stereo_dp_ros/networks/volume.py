@@ -73,9 +73,10 @@ def correlation_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
 def packed_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
     """A correlation volume with its 2×2×2 neighbourhoods as channels.
 
-    Takes features `by_parity`, (N, 2, 2, H/2, W/2, C), and returns (N, 8, H/2, W/2, bins/2); with the disparities brought
-    before the rows, `depth_to_space_3d` would make the volume of the whole features from it. Nothing is packed but the
-    features, which are small: a left pixel meets the right pixels of one parity only, at an even or at an odd distance.
+    Takes features `by_parity`, (N, 2, 2, H/2, W/2, C), and returns (N, 8, H/2, W/2, bins/2); with the disparities
+    brought before the rows, `depth_to_space_3d` would make the volume of the whole features from it. Nothing is packed
+    but the features, which are small: a left pixel meets the right pixels of one parity only, at an even or at an odd
+    distance.
     """
     n, _, _, h, w, c = left.shape
     even, odd = right[:, :, 0], right[:, :, 1]
