@@ -91,7 +91,7 @@ PORTS = {
         )
     ),
     "corr": Ports(
-        fixed=("mask", "aggregation.leave"),
+        fixed=("mask", "aggregation.leave", "aggregation.skip"),
         correlated=((("match4", "match2"), 1), (("match8",), "coarse_groups")),
         cut=("aggregation",),
     ),

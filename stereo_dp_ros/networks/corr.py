@@ -136,9 +136,11 @@ class Aggregation(nn.Module):
         self.merge16 = ResidualBlock3d(v16)
         self.up8 = ConvBlock3d(v16, v8, kernel=1, act=False)
         self.merge8 = nn.Sequential(*(ResidualBlock3d(v8) for _ in range(b8)))
-        self.leave = nn.Conv3d(v8 + 8, 8, 1)
-        with torch.no_grad():  # start from the correlation itself
-            self.leave.weight[:, v8:, 0, 0, 0] += CORRELATION_SCALE * torch.eye(8)
+        self.leave = nn.Conv3d(v8, 8, 1)
+        self.skip = nn.Conv3d(8 + config.coarse_groups, 8, 1, bias=False)
+        with torch.no_grad():  # start from the fine correlation itself
+            self.skip.weight.zero_()
+            self.skip.weight[:, :8, 0, 0, 0] += CORRELATION_SCALE * torch.eye(8)
 
     def forward(self, volume: Tensor, f8: Tensor, f16: Tensor) -> Tensor:
         """(N, 8 + groups, D/8, H/8, W/8), fine correlation first, to the logits' 2×2×2 sub-voxels, 8 channels."""
@@ -147,7 +149,7 @@ class Aggregation(nn.Module):
         v32 = self.blocks32(self.guide32(self.down32(v16), functional.avg_pool2d(f16, 2)))
         v16 = self.merge16(v16 + functional.interpolate(self.up16(v32), scale_factor=2.0, mode="nearest"))
         v8 = self.merge8(v8 + functional.interpolate(self.up8(v16), scale_factor=2.0, mode="nearest"))
-        logits: Tensor = self.leave(torch.cat([v8, volume[:, :8]], dim=1))
+        logits: Tensor = self.leave(v8) + self.skip(volume)
         return logits
 
 
@@ -185,7 +187,9 @@ class CorrNetwork(StereoNetwork):
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Disparity, confidence and logits of a pair (see `StereoOutput`)."""
         n = left.shape[0]
-        f2, f4, f8, f16 = self.features(torch.cat([left, right]) * (1 / 64) - 2.0)
+        # Channels last until the first convolution: cameras give them so, and runtimes then have nothing to turn.
+        pair = torch.cat([left.permute(0, 2, 3, 1), right.permute(0, 2, 3, 1)]) * (1 / 64) - 2.0
+        f2, f4, f8, f16 = self.features(pair.permute(0, 3, 1, 2))
         m4 = normalize_channels(by_parity(self.match4(f4)) + by_parity(self.match2(f2)))
         m8 = normalize_channels(in_groups(self.match8(f8), self.config.coarse_groups))
         fine = packed_volume(m4[:n], m4[n:], self.bins)
@@ -207,7 +211,7 @@ class CorrNetwork(StereoNetwork):
         The pixels of a 2×2 neighbourhood go into the batch: the three maps are unpacked instead of the volume.
         """
         n, _, d, h, w = packed.shape
-        logits = packed.reshape(n, 2, 4, d, h, w).transpose(1, 2).reshape(4 * n, 2 * d, h, w)
+        logits = packed.reshape(4 * n, 2 * d, h, w)
         probability = torch.softmax(logits, dim=1)
         expected = (probability * self.disparities).sum(dim=1, keepdim=True)
         local = local_expectation(probability, self.disparities, MODE_RADIUS)

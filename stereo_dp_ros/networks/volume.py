@@ -81,14 +81,15 @@ def packed_volume(left: Tensor, right: Tensor, bins: int) -> Tensor:
     n, _, _, h, w, c = left.shape
     even, odd = right[:, :, 0], right[:, :, 1]
     odd_before = functional.pad(odd[..., :-1, :], (0, 0, 1, 0))
-    # What left pixels of even and of odd columns meet, first at odd distances, as the disparities descend.
-    matched = torch.cat([torch.stack([odd_before, even], dim=2), torch.stack([even, odd], dim=2)], dim=1)
+    # What left pixels of even and of odd columns meet, each first at odd distances, as the disparities descend.
+    matched = torch.stack([odd_before, even, even, odd], dim=2)
+    twice = torch.stack([left[:, :, 0], left[:, :, 0], left[:, :, 1], left[:, :, 1]], dim=2)
     shape = (n, 8, h, w, c)
-    return correlation_volume(torch.cat([left, left], dim=1).reshape(shape), matched.reshape(shape), bins // 2)
+    return correlation_volume(twice.reshape(shape), matched.reshape(shape), bins // 2)
 
 
 def depth_to_space_3d(x: Tensor) -> Tensor:
-    """Channels to their 2×2×2 neighbourhoods: (N, 8, D, H, W) to (N, 1, 2D, 2H, 2W)."""
+    """Channels (row, column, disparity) to 2×2×2 neighbourhoods: (N, 8, D, H, W) to (N, 1, 2D, 2H, 2W)."""
     n, _, d, h, w = x.shape
-    x = x.reshape(n, 1, 2, 2, 2, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    x = x.reshape(n, 1, 2, 2, 2, d, h, w).permute(0, 1, 5, 4, 6, 2, 7, 3)
     return x.reshape(n, 1, d * 2, h * 2, w * 2)

@@ -30,7 +30,7 @@ def test_shapes_ranges_and_expectation(network: CorrNetwork) -> None:
 
 
 def test_parameter_count(network: CorrNetwork) -> None:
-    assert sum(p.numel() for p in network.parameters()) == 451_704
+    assert sum(p.numel() for p in network.parameters()) == 451_768
 
 
 def test_range_must_fit_the_hourglass() -> None:
@@ -48,9 +48,9 @@ def test_untrained_aggregation_leaves_matching_to_the_correlation(network: CorrN
     torch.manual_seed(0)
     matcher = CorrNetwork(dataclasses.replace(network.config, max_disparity_px=64)).eval()
     with torch.no_grad():
-        matcher.aggregation.leave.weight[:, :16].zero_()
-        matcher.aggregation.leave.weight[:, 16:, 0, 0, 0] = 1000.0 * torch.eye(8)
+        matcher.aggregation.leave.weight.zero_()
         matcher.aggregation.leave.bias.zero_()
+        matcher.aggregation.skip.weight[:, :8, 0, 0, 0] = 1000.0 * torch.eye(8)
         wide = torch.rand(1, 3, 64, 288, generator=torch.Generator().manual_seed(3)) * 255
         logits = matcher(wide[..., :256], wide[..., 32:]).logits
     best = logits.argmax(dim=1)[0]

@@ -68,4 +68,5 @@ def test_unpacking_puts_channels_into_their_neighbourhood() -> None:
     packed = torch.arange(2.0 * 8 * 2 * 3 * 4).reshape(2, 8, 2, 3, 4)
     volume = depth_to_space_3d(packed)
     assert volume.shape == (2, 1, 4, 6, 8)
-    assert torch.equal(volume[1, 0, 2:4, 4:6, 6:8].reshape(8), packed[1, :, 1, 2, 3])
+    rows_columns_disparities = volume[1, 0, 2:4, 4:6, 6:8].permute(1, 2, 0)
+    assert torch.equal(rows_columns_disparities.reshape(8), packed[1, :, 1, 2, 3])

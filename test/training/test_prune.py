@@ -100,7 +100,7 @@ def test_corr_shrinks_everywhere_but_at_its_ports_in_multiples_of_eight() -> Non
     table, original = channel_table(network), original_channels(network)
     modules = dict(network.named_modules())
     same = {n for n in table if not isinstance(modules[n], BATCH_NORMS) and table[n][1] == original[n][1]}
-    assert same == {"aggregation.leave", "mask"}
+    assert same == {"aggregation.leave", "aggregation.skip", "mask"}
     assert [n for n in table if n not in same and table[n][1] % 8] == []
     assert [table[n][1] for n in ("match4", "match2", "match8", "features.down8.0.0")] == [8, 8, 8, 16]
     assert table["aggregation.enter.0"][0] == original["aggregation.enter.0"][0] == 8 + 4  # the volumes' channels
