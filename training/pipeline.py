@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,7 +86,7 @@ class Pipeline:
         stages: dict[str, Callable[[], dict[str, Any] | None]] = {"teacher": self._teacher}
         stages["distilled" if self.config.distil else "initial"] = self._distil
         for step in range(1, self.config.prune.steps + 1):
-            stages[f"pruned_{step}"] = lambda step=step: self._prune(step)
+            stages[f"pruned_{step}"] = partial(self._prune, step)
         stages["export"] = self._export
         if self.config.baseline:
             stages["ground_truth"] = self._baseline

@@ -18,13 +18,13 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from stereo_dp_ros.networks import build_network, describe_network
+from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network
 from stereo_dp_ros.networks.channels import channel_table
 from training.errors import TrainingError
 
 __all__ = ["PORTS", "Ports", "PruneConfig", "channel_importance", "original_channels", "prune_step"]
 
-Convolution = (nn.Conv2d, nn.Conv3d)
+Convolution = nn.Conv2d | nn.Conv3d
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ PORTS = {
 """By network type. Not `psmnet`: it is there to teach."""
 
 
-def original_channels(network: nn.Module) -> dict[str, list[int]]:
+def original_channels(network: StereoNetwork) -> dict[str, list[int]]:
     """Channel table of the network as its config has it, before any pruning."""
     description = describe_network(network)
     return channel_table(build_network({"type": description["type"], "config": description["config"]}))
 
 
-def prune_step(network: nn.Module, step: int, config: PruneConfig) -> dict[str, list[int]]:
+def prune_step(network: StereoNetwork, step: int, config: PruneConfig) -> dict[str, list[int]]:
     """Cut `network` in place down to what step `step` (1 … steps) leaves; returns its new channel table.
 
     Raises
@@ -161,11 +161,11 @@ def channel_importance(group: Any) -> Tensor:
     return scores
 
 
-def _roots(network: nn.Module, graph: tp.DependencyGraph, kept: Sequence[str]) -> list[nn.Module]:
+def _roots(network: nn.Module, graph: tp.DependencyGraph, kept: Sequence[str]) -> list[Convolution]:
     """One layer of each group without layers kept; not a depthwise one, so that a concatenation's parts stay apart."""
     fixed = {module for name, module in network.named_modules() if _named([name], kept)}
     done = set(fixed)
-    roots = []
+    roots: list[Convolution] = []
     for module in network.modules():
         if not isinstance(module, Convolution) or module in done or module.groups > 1:
             continue
@@ -180,13 +180,13 @@ def _named(names: Sequence[str], patterns: Sequence[str]) -> bool:
     return any(fnmatch(name, pattern) for name in names for pattern in patterns)
 
 
-def _group(graph: tp.DependencyGraph, root: nn.Module) -> Any:
+def _group(graph: tp.DependencyGraph, root: Convolution) -> Any:
     return graph.get_pruning_group(root, tp.prune_conv_out_channels, list(range(root.out_channels)))
 
 
-def _graph(network: nn.Module, ports: Ports) -> tp.DependencyGraph:
+def _graph(network: StereoNetwork, ports: Ports) -> tp.DependencyGraph:
     """The graph behind the disparity and, since the volumes are cut off, behind the correlated layers' outputs."""
-    size = 2 * int(network.size_multiple)  # type: ignore[arg-type]
+    size = 2 * network.size_multiple
     image = torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
     loose = [parameter for module in network.modules() for parameter in _loose_parameters(module)]
     ends: list[Tensor] = []
@@ -215,7 +215,7 @@ def _graph(network: nn.Module, ports: Ports) -> tp.DependencyGraph:
 
 
 def _loose_parameters(module: nn.Module) -> list[nn.Parameter]:
-    known = (*Convolution, nn.ConvTranspose3d, nn.BatchNorm2d, nn.BatchNorm3d)
+    known = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm2d, nn.BatchNorm3d)
     return [] if isinstance(module, known) else list(module.parameters(recurse=False))
 
 

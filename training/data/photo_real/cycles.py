@@ -94,6 +94,7 @@ def light_of_view(rig: CameraRig, settings: RenderSettings, seed: int, *, right:
     cycles.use_denoising, cycles.denoiser = settings.denoise, "OPENIMAGEDENOISE"
     cycles.denoising_input_passes, cycles.denoising_prefilter = "RGB_ALBEDO_NORMAL", "FAST"
     cycles.denoising_quality = "BALANCED"
+    os.environ["OIDN_NUM_THREADS"] = str(settings.threads)  # else all cores: they wait for each other
     scene.render.film_transparent = False
     return _render(rig, settings, right=right)[..., :3]
 
