@@ -101,7 +101,8 @@ def test_the_executor_waits_for_no_more_than_it_must(rig: Rig) -> None:
     """Each message costs rclpy's executor a look at everything that it waits for."""
     node = rig.start()
     assert len(list(node.timers)) == 2, "diagnostics and refresh, but not autostart's any more"
-    events = [waitable.event_type.name for waitable in node.waitables]
+    waitables: list[Any] = list(node.waitables)
+    events = [waitable.event_type.name for waitable in waitables]
     assert [name for name in events if "SUBSCRIPTION" in name] == ["RCL_SUBSCRIPTION_MESSAGE_LOST"] * 4
     assert len(events) <= 4 + 2, "the publisher of /parameter_events is rclpy's own; its events differ by release"
 
