@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from stereo_dp_ros.cli.bench_methods import REFERENCE, BenchMethod, model_methods, opencv_methods, peer_methods
 from stereo_dp_ros.cli.machine import machine_facts
-from stereo_dp_ros.cli.options import positive_float, positive_int, size
+from stereo_dp_ros.cli.options import positive_float, positive_int, size, thread_count
 from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import BackendError, ImageError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", metavar="DIR", help="score each model's configuration on these pairs as well")
     parser.add_argument("--stages", action="store_true", help="time each stage of the torch backend as well")
     parser.add_argument("--rounds", type=positive_int, default=15, help="counted ones (default: %(default)s)")
-    parser.add_argument("--threads", type=positive_int, default=os.cpu_count() or 1, help="default: all cores")
+    parser.add_argument("--threads", type=thread_count, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--node", action="store_true", help="time the node over DDS beside the estimator alone (needs rclpy)"

@@ -7,9 +7,10 @@ import argparse
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.estimator import StereoEstimator
 
-__all__ = ["add_model_options", "estimator_from", "positive_float", "positive_int", "size"]
+__all__ = ["add_model_options", "estimator_from", "positive_float", "positive_int", "size", "thread_count"]
 
 _MOST_PX = 1 << 24  # more than 4K images have
+_MOST_THREADS = 256  # as the node's parameter
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--backend", default="auto", help="auto, or one that `stereo-dp models --backends` lists (default: %(default)s)"
     )
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
-    parser.add_argument("--threads", type=positive_int, help="CPU threads (default: the runtime's choice)")
+    parser.add_argument("--threads", type=thread_count, help="CPU threads (default: the runtime's choice)")
     parser.add_argument(
         "--inference-size", type=size, metavar="WxH", help="the network's working size (default: the images')"
     )
@@ -51,6 +52,13 @@ def positive_int(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def thread_count(text: str) -> int:
+    """A whole number of threads that a runtime can be asked for."""
+    if not text.isdigit() or not 1 <= int(text) <= _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 to {_MOST_THREADS}")
     return int(text)
 
 

@@ -228,6 +228,8 @@ def test_bad_input_is_one_line_and_exit_code_2(pair, toy, tmp_path, capsys):
         (["infer", im0, im1], "the following arguments are required: -o/--output"),
         (["evaluate", tmp_path / "none"], "none: no such folder"),
         (["evaluate", tmp_path / "pairs", "--method", "nope"], "invalid choice: 'nope'"),
+        (["evaluate", tmp_path, "--threads", "257"], "'257', expected a whole number from 1 to 256"),
+        (["bench", "--threads", "0"], "'0', expected a whole number from 1 to 256"),
         (["bench", "--size", "640"], "'640', expected WIDTHxHEIGHT"),
         (["bench", "--size", "100x70"], "size is 100x70, expected at least 144 px of width for SGBM"),
         (["demo", "--model", "nope"], "no model is named 'nope', there are"),
