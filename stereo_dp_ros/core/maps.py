@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,18 +94,34 @@ def infer_maps(backend: Backend, left: NDArray[np.uint8], right: NDArray[np.uint
     if by_device is not None:
         made: StereoMaps = by_device(left, right, request)
         return made
-    started = time.perf_counter()
     plan = request.plan
-    network_left, network_right = plan.apply(left), plan.apply(right)
-    prepared = time.perf_counter()
-    disparity, network_confidence = backend.infer(network_left, network_right)
-    inferred = time.perf_counter()
-    if disparity.shape != network_left.shape[:2]:
-        raise BackendError(
-            f"{backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
-        )
-    disparity_px = plan.invert_disparity(disparity)
-    confidence = plan.invert_confidence(network_confidence) if "confidence" in request.wanted else None
+    with ThreadPoolExecutor(1) as second:  # the second image and map beside the first
+        started = time.perf_counter()
+        fitted = second.submit(plan.apply, right)
+        network_left, network_right = plan.apply(left), fitted.result()
+        prepared = time.perf_counter()
+        disparity, network_confidence = backend.infer(network_left, network_right)
+        inferred = time.perf_counter()
+        if disparity.shape != network_left.shape[:2]:
+            raise BackendError(
+                f"{backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
+            )
+        restored = second.submit(plan.invert_confidence, network_confidence) if "confidence" in request.wanted else None
+        disparity_px = plan.invert_disparity(disparity)
+        maps = _derived(request, disparity_px, restored.result() if restored else None)
+    finished = time.perf_counter()
+    return replace(
+        maps,
+        timing_ms={
+            "preprocess": (prepared - started) * 1e3,
+            "inference": (inferred - prepared) * 1e3,
+            "postprocess": (finished - inferred) * 1e3,
+        },
+    )
+
+
+def _derived(request: MapRequest, disparity_px: _Float32Array, confidence: _Float32Array | None) -> StereoMaps:
+    """What is wanted, from the network's two answers at the images' resolution; both are changed where unknown."""
     unknown = ~np.isfinite(disparity_px)
     if unknown.any():
         disparity_px[unknown] = np.nan
@@ -114,15 +131,9 @@ def infer_maps(backend: Backend, left: NDArray[np.uint8], right: NDArray[np.uint
     if request.calibration is not None and request.wanted & {"depth", "points"}:
         depth_m = depth_from_disparity(disparity_px, request.calibration)
         points_m = points_from_depth(depth_m, request.calibration) if "points" in request.wanted else None
-    finished = time.perf_counter()
     return StereoMaps(
         disparity_px=disparity_px if "disparity" in request.wanted else None,
         confidence=confidence,
         depth_m=depth_m if "depth" in request.wanted else None,
         points_m=points_m,
-        timing_ms={
-            "preprocess": (prepared - started) * 1e3,
-            "inference": (inferred - prepared) * 1e3,
-            "postprocess": (finished - inferred) * 1e3,
-        },
     )

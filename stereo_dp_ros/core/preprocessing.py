@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -91,20 +90,28 @@ class Preprocessing:
         """
         if self.network_size == self.image_size:
             return image
-        fine = self.network_size[0] > CUBIC_ABOVE * self.image_size[0]
-        interpolation = cv2.INTER_CUBIC if fine else cv2.INTER_AREA
-        return np.asarray(cv2.resize(image, self.network_size, interpolation=interpolation), np.uint8)
+        return np.asarray(cv2.resize(image, self.network_size, interpolation=self._interpolation), np.uint8)
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A uint8 (H, W) or (H, W, 3) image as contiguous RGB at `padded_size`."""
-        fitted: NDArray[Any] = self.resized(image)
-        if fitted.ndim == 2:
-            fitted = cv2.cvtColor(fitted, cv2.COLOR_GRAY2RGB)
-        right = self.padded_size[0] - self.network_size[0]
-        bottom = self.padded_size[1] - self.network_size[1]
-        if right or bottom:
-            fitted = cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        return np.ascontiguousarray(fitted, np.uint8)
+        if self.padded_size == self.image_size:
+            return np.ascontiguousarray(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+        width, height = self.network_size
+        padded = np.empty((self.padded_size[1], self.padded_size[0], 3), np.uint8)
+        inner = padded[:height, :width]
+        if image.ndim == 2:
+            cv2.cvtColor(self.resized(image), cv2.COLOR_GRAY2RGB, dst=inner)
+        elif self.network_size == self.image_size:
+            inner[:] = image
+        else:
+            cv2.resize(image, self.network_size, dst=inner, interpolation=self._interpolation)
+        padded[:height, width:] = padded[:height, width - 1 : width]
+        padded[height:] = padded[height - 1]
+        return padded
+
+    @property
+    def _interpolation(self) -> int:
+        return cv2.INTER_CUBIC if self.network_size[0] > CUBIC_ABOVE * self.image_size[0] else cv2.INTER_AREA
 
     def invert_disparity(self, disparity_px: NDArray[np.float32]) -> NDArray[np.float32]:
         """Disparity at `padded_size` as disparity at `image_size`, in that image's pixels."""
