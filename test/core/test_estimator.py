@@ -126,6 +126,11 @@ def test_plan_pads_to_the_next_multiple(size):
         ((200, 100), (400, 200)),  # never more than twice
     ],
 )
+def test_small_images_are_enlarged_to_the_models_least_area(size, expected):
+    assert Preprocessing.plan(size, 32, min_area_px=640 * 480).network_size == expected
+    assert Preprocessing.plan(size, 32, (96, 64), min_area_px=640 * 480).network_size == (96, 64)
+
+
 @pytest.mark.parametrize("shape", [(48, 64), (48, 64, 3)])
 @pytest.mark.parametrize("network_size", [None, (80, 60), (50, 40)])
 @pytest.mark.parametrize("multiple", [1, 32])
@@ -139,11 +144,6 @@ def test_an_image_is_resized_and_its_last_column_and_row_repeated(shape, network
     assert np.array_equal(fitted[:height, :width], resized)
     rows, columns = np.arange(fitted.shape[0]).clip(max=height - 1), np.arange(fitted.shape[1]).clip(max=width - 1)
     assert np.array_equal(fitted, fitted[rows][:, columns])
-
-
-def test_small_images_are_enlarged_to_the_models_least_area(size, expected):
-    assert Preprocessing.plan(size, 32, min_area_px=640 * 480).network_size == expected
-    assert Preprocessing.plan(size, 32, (96, 64), min_area_px=640 * 480).network_size == (96, 64)
 
 
 def test_every_image_is_scaled_as_the_model_says():
