@@ -27,6 +27,7 @@ from stereo_dp_ros.core.timing import interleaved_ms, textured_pair
 __all__ = ["add_arguments", "run"]
 
 _MIN_WIDTH_PX = 144  # more than the disparities that OpenCV's matchers search
+_REST_S = 0.1
 _ACCURACY = ("epe", "bad_2", "bad_3", "d1_all")
 
 
@@ -94,7 +95,7 @@ def _timed(
     methods = [method for method in methods if _runs(method, left, right)]
     calls = {str(index): lambda method=method: method.call(left, right) for index, method in enumerate(methods)}
     progress = tqdm(
-        interleaved_ms(calls, arguments.rounds),
+        interleaved_ms(calls, arguments.rounds, rest_s=_REST_S),
         desc=f"{image_size[0]}x{image_size[1]}",
         total=arguments.rounds,
         unit="round",

@@ -13,12 +13,17 @@ __all__ = ["interleaved_ms", "textured_pair"]
 
 
 def interleaved_ms(
-    methods: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2
+    methods: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2, rest_s: float = 0.0
 ) -> Iterator[dict[str, float]]:
-    """Wall time in ms of each method, a dict a round, after `warmup` rounds that do not count."""
+    """Wall time in ms of each method, a dict a round, after `warmup` rounds that do not count.
+
+    Before each call the process rests for `rest_s`: runtimes wait for their next work by spinning for a while, which
+    would take processor time from the method that follows.
+    """
     for index in range(warmup + rounds):
         times = {}
         for name, method in methods.items():
+            time.sleep(rest_s)
             started = time.perf_counter()
             method()
             times[name] = (time.perf_counter() - started) * 1e3
