@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -40,6 +41,7 @@ class FallbackBackend:
         self._model = model
         self._precision = precision
         self._threads = threads
+        self._second = ThreadPoolExecutor(1, "second image")  # its thread ends with the backend
         self.reasons: dict[str, str] = {}
         self._take(*self._next(0, self.reasons), self.reasons)
 
@@ -51,7 +53,7 @@ class FallbackBackend:
 
     def infer_maps(self, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest) -> StereoMaps:
         """See `core.maps.infer_maps`."""
-        return self._answer(lambda backend: infer_maps(backend, left, right, request))
+        return self._answer(lambda backend: infer_maps(backend, left, right, request, self._second))
 
     def _answer(self, ask: Callable[[Backend], T]) -> T:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class StereoEstimator:
         self.model = model
         self.backend = backend
         self.input_size = input_size
+        self._second = ThreadPoolExecutor(1, "second image")  # its thread ends with the estimator
 
     def warm_up(self, width_px: int, height_px: int) -> None:
         """Have the runtime do for images of this size what it does once; raises BackendError if it fails."""
@@ -88,7 +90,7 @@ class StereoEstimator:
         """
         require_pair(left, right)
         request = MapRequest(self.plan(left.shape[1], left.shape[0]), frozenset(wanted), calibration)
-        return infer_maps(self.backend, left, right, request)
+        return infer_maps(self.backend, left, right, request, self._second)
 
     def max_disparity_px(self, width_px: int, height_px: int) -> float:
         """Largest disparity that can be answered for images of this size, in their pixels; the smallest is 0."""

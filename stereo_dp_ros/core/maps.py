@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -84,8 +84,16 @@ class StereoMaps:
     timing_ms: dict[str, float] = field(default_factory=dict)
 
 
-def infer_maps(backend: Backend, left: NDArray[np.uint8], right: NDArray[np.uint8], request: MapRequest) -> StereoMaps:
+def infer_maps(
+    backend: Backend,
+    left: NDArray[np.uint8],
+    right: NDArray[np.uint8],
+    request: MapRequest,
+    second: Executor | None = None,
+) -> StereoMaps:
     """The wanted maps of a pair, uint8 (H, W) gray or (H, W, 3) RGB of the request's size.
+
+    `second` works on the right image and the confidence beside this thread; left out, a thread is made for this call.
 
     A backend with a method `infer_maps(left, right, request)` makes them itself, with these values: images may differ
     by one gray level where they are enlarged for the network, the rest by rounding.
@@ -94,21 +102,23 @@ def infer_maps(backend: Backend, left: NDArray[np.uint8], right: NDArray[np.uint
     if by_device is not None:
         made: StereoMaps = by_device(left, right, request)
         return made
+    if second is None:
+        with ThreadPoolExecutor(1) as own:
+            return infer_maps(backend, left, right, request, own)
     plan = request.plan
-    with ThreadPoolExecutor(1) as second:  # the second image and map beside the first
-        started = time.perf_counter()
-        fitted = second.submit(plan.apply, right)
-        network_left, network_right = plan.apply(left), fitted.result()
-        prepared = time.perf_counter()
-        disparity, network_confidence = backend.infer(network_left, network_right)
-        inferred = time.perf_counter()
-        if disparity.shape != network_left.shape[:2]:
-            raise BackendError(
-                f"{backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
-            )
-        restored = second.submit(plan.invert_confidence, network_confidence) if "confidence" in request.wanted else None
-        disparity_px = plan.invert_disparity(disparity)
-        maps = _derived(request, disparity_px, restored.result() if restored else None)
+    started = time.perf_counter()
+    fitted = second.submit(plan.apply, right)
+    network_left, network_right = plan.apply(left), fitted.result()
+    prepared = time.perf_counter()
+    disparity, network_confidence = backend.infer(network_left, network_right)
+    inferred = time.perf_counter()
+    if disparity.shape != network_left.shape[:2]:
+        raise BackendError(
+            f"{backend.name} returned disparity of shape {disparity.shape}, expected {network_left.shape[:2]}"
+        )
+    restored = second.submit(plan.invert_confidence, network_confidence) if "confidence" in request.wanted else None
+    disparity_px = plan.invert_disparity(disparity)
+    maps = _derived(request, disparity_px, restored.result() if restored else None)
     finished = time.perf_counter()
     return replace(
         maps,
