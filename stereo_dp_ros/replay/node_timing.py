@@ -196,8 +196,8 @@ def _calibration(size_px: tuple[int, int]) -> StereoCalibration:
 def trial_figures(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A trial's figures from those of its rounds.
 
-    Medians over the steady rounds, over all where none was; but of `latency_max_ms` the largest, of the pairs the sum
-    over all rounds, and the count closes if it did in each.
+    Medians over the steady rounds, over all where none was, and of `latency_max_ms` the largest among them; of the
+    pairs the sum over all rounds, and the count closes if it did in each.
     """
     steady = [figures for figures in rounds if figures["steady"]]
     timed = steady or rounds
