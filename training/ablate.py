@@ -3,6 +3,7 @@
 Goes on where it was left (`--max-minutes`). A finished seed of a row leaves `runs/NAME.json` in `training/results/`
 and is not run again where that file is; once every row has every seed, TABLE.json and TABLE.md are written, the figure
 of the paper beside ours. `--rehearse 20` runs every row for 20 steps in a folder of its own: its figures mean nothing.
+`--run NAME` makes one record alone, so that several processes can share a table and its folders.
 """
 
 from __future__ import annotations
@@ -75,7 +76,15 @@ class Ablation:
         if begun.exists() and (changed := differences(json.loads(begun.read_text()), self.budget)):
             raise TrainingError(f"{begun}: begun with another config: {'; '.join(changed)}")
         workshop.out.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(self.budget, indent=1) + "\n")
+        if not begun.exists():
+            begun.write_text(json.dumps(self.budget, indent=1) + "\n")
+
+    def record(self, table: str, name: str) -> dict[str, Any] | None:
+        """Run what is missing of one seed of a row; its record, or None if stopped before its end."""
+        runs = {row.run_name(seed): (row, seed) for row in TABLES[table] for seed in range(self.config.seeds)}
+        if name not in runs:
+            raise TrainingError(f"--run is {name!r}; expected one of {', '.join(runs)}")
+        return self._row(*runs[name])
 
     def results(self, table: str) -> dict[str, Any] | None:
         """Run what is missing; the table, or None if stopped before its end."""
@@ -230,6 +239,7 @@ def main(values: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the tables (%(default)s)")
     parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")
     parser.add_argument("--rehearse", type=int, metavar="STEPS", help="every row for so many steps, one seed")
+    parser.add_argument("--run", metavar="NAME", help="one run of the table alone, by the name of its record")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
     parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
     arguments = parser.parse_args(values)
@@ -255,6 +265,10 @@ def main(values: list[str] | None = None) -> int:
         )
         teacher = workshop.teacher(config.teacher)
         tables = None if teacher is None else Ablation(config, workshop, teacher, results_folder / "runs")
+        if tables is not None and arguments.run:
+            record = tables.record(arguments.table, arguments.run)
+            print("" if record is None else json.dumps(record["metrics"], indent=1))
+            return 3 if record is None else 0
         results = None if tables is None else tables.results(arguments.table)
     except StereoDpError as error:
         print(f"training.ablate: {error}", file=sys.stderr)

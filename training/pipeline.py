@@ -66,7 +66,14 @@ class Pipeline:
         self.fabric = fabric
         self.should_stop = should_stop
         self.workshop = Workshop(
-            out, config.data, config.validation, fabric, should_stop, config.precision, config.cache_gib
+            out,
+            config.data,
+            config.validation,
+            fabric,
+            should_stop,
+            config.precision,
+            config.cache_gib,
+            config.distinct_scenes,
         )
         plain = json.loads(json.dumps(dataclasses.asdict(config)))
         self.record: dict[str, Any] = {"name": config.name, "config": plain, "stages": {}}

@@ -36,6 +36,8 @@ class PipelineConfig:
         Also train the student on ground truth alone with the same runs: what the teacher must beat.
     scratch
         Also train the final pruned architecture from scratch, with as many samples as it saw in all.
+    distinct_scenes
+        Train on so many procedural scenes over and over, rendered once and kept on disk; 0: every sample a new one.
     """
 
     name: str
@@ -54,6 +56,7 @@ class PipelineConfig:
     seed: int = 0
     precision: str = "bf16-mixed"
     cache_gib: float = 0.0
+    distinct_scenes: int = 0
 
     def __post_init__(self) -> None:
         kind = self.student.get("type")

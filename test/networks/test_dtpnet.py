@@ -8,7 +8,9 @@ from torch import nn
 
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks import build_network, describe_network
-from stereo_dp_ros.networks.dtpnet import SETTINGS, DtpConfig, DtpNetwork, Interlaced, PyramidPooling
+from stereo_dp_ros.networks.dtpnet import SETTINGS, DtpConfig, DtpNetwork
+from stereo_dp_ros.networks.dtpnet_blocks import PyramidPooling
+from stereo_dp_ros.networks.dtpnet_cost import Interlaced
 
 
 def millions(module: nn.Module) -> str:
@@ -105,6 +107,20 @@ def test_training_computes_what_evaluation_does() -> None:
     torch.testing.assert_close(trained.disparity, evaluated.disparity)
     torch.testing.assert_close(trained.disparity_coarse, evaluated.disparity_coarse)
     assert trained.confidence.shape == (2, 1, 64, 128) and not trained.confidence.requires_grad
+
+
+def test_in_bfloat16_training_too_the_softmax_is_over_logits_at_full_resolution_in_float32() -> None:
+    network = in_training_with_fixed_norms(DtpNetwork(DtpConfig(max_disparity_px=32)))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(*pair(batch=2))
+    logits = output.logits.detach().requires_grad_()
+    enlarged = nn.functional.interpolate(logits, scale_factor=4.0, mode="bilinear")
+    expected = (torch.softmax(enlarged, dim=1) * network.disparities).sum(dim=1, keepdim=True)
+    torch.testing.assert_close(output.disparity, expected)
+    weights = torch.rand_like(expected)
+    (theirs,) = torch.autograd.grad((output.disparity * weights).sum(), output.logits)
+    (ours,) = torch.autograd.grad((expected * weights).sum(), logits)
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-4)
 
 
 def test_without_fine_disparity_in_training_is_the_coarse_one_enlarged() -> None:

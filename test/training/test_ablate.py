@@ -68,6 +68,12 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
         "cpu",
     ]
     assert ablate.main([*arguments, "--max-minutes", "0"]) == 3
+    assert ablate.main([*arguments, "--rehearse", "1", "--run", "setting_3-kl-train-0"]) == 0
+    rehearsed = tmp_path / "run-rehearsal"
+    assert [path.name for path in (rehearsed / "runs").iterdir()] == ["setting_3-kl-train-0.json"]
+    assert not (rehearsed / "loss.md").exists()
+    assert ablate.main([*arguments, "--rehearse", "1", "--run", "setting_3-kl"]) == 2
+    assert "--run is 'setting_3-kl'; expected one of setting_3-kl-train-0, setting_3-teacher" in capsys.readouterr().err
     assert ablate.main([*arguments, "--rehearse", "1"]) == 0
     assert "| KL | 1.86 |" in (tmp_path / "run-rehearsal" / "loss.md").read_text()
     assert not (tmp_path / "results").exists()
