@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.node import Node
 
 from stereo_dp_ros.ros.camera import SIDES
 from stereo_dp_ros.ros.faults import FaultLog, Severity
@@ -62,10 +61,7 @@ class RunMonitor:
     Reports silent inputs, stamps that never match, and subscribers that get nothing.
     """
 
-    def __init__(
-        self, node: Node, run: ActiveRun, outputs: Outputs, faults: FaultLog, parameters: NodeParameters
-    ) -> None:
-        self._node = node
+    def __init__(self, run: ActiveRun, outputs: Outputs, faults: FaultLog, parameters: NodeParameters) -> None:
         self._run = run
         self._outputs = outputs
         self._faults = faults
@@ -105,7 +101,7 @@ class RunMonitor:
                 self._faults.resolve(f"silent {subscribed.topic}")
 
     def _silence_line(self, subscribed: Input, now_ns: int) -> str:
-        offered = {info.topic_type for info in self._node.get_publishers_info_by_topic(subscribed.topic)}
+        offered = subscribed.offered_types
         if not offered:
             return (
                 f"{subscribed.topic}: nobody publishes this topic, expected {subscribed.type_name} "

@@ -22,7 +22,7 @@ class Input:
     Parameters
     ----------
     node, message_type, callback : as for ``create_subscription``
-    topic : resolved name
+    name : of the topic, before it is remapped
     reliability : ``auto``, ``reliable`` or ``best_effort``
     depth : messages kept until they are taken
     latched : take a message from before we subscribed where the publisher keeps one
@@ -33,7 +33,7 @@ class Input:
         self,
         node: Node,
         message_type: type,
-        topic: str,
+        name: str,
         callback: Callable[[Any], None],
         *,
         reliability: str,
@@ -41,12 +41,13 @@ class Input:
         latched: bool,
         faults: FaultLog,
     ) -> None:
-        self.topic = topic
+        self.topic = node.resolve_topic_name(name)
         self.lost = 0
         self.received = 0
         self.received_ns = time.monotonic_ns()
         self.last_stamp: Any = None
         self._node = node
+        self._name = name  # for what remaps it itself
         self._message_type = message_type
         self._callback = callback
         self._reliability = reliability
@@ -60,6 +61,11 @@ class Input:
     def publisher_count(self) -> int:
         """Publishers of the topic, whether or not their quality of service fits."""
         return int(self._node.count_publishers(self.topic))
+
+    @property
+    def offered_types(self) -> set[str]:
+        """Types that the topic's publishers have, as ``sensor_msgs/msg/Image``."""
+        return {info.topic_type for info in self._node.get_publishers_info_by_topic(self._name)}
 
     @property
     def type_name(self) -> str:
@@ -94,7 +100,7 @@ class Input:
             self._subscription = None
 
     def _wanted_profile(self) -> QoSProfile:
-        offered = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self.topic)]
+        offered = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self._name)]
         return input_profile(self._reliability, self._depth, offered, latched=self._latched)
 
     def _subscribe(self) -> Subscription:
@@ -109,7 +115,7 @@ class Input:
 
     def _create(self, events: SubscriptionEventCallbacks) -> Subscription:
         return self._node.create_subscription(
-            self._message_type, self.topic, self._on_message, self._profile, event_callbacks=events
+            self._message_type, self._name, self._on_message, self._profile, event_callbacks=events
         )
 
     def _on_message(self, message: Any) -> None:

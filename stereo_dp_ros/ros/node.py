@@ -186,7 +186,7 @@ class StereoNode(LifecycleNode):
             self._faults,
             lambda: self._live,
         )
-        self._monitor = RunMonitor(self, self._run, configured.outputs, self._faults, parameters)
+        self._monitor = RunMonitor(self._run, configured.outputs, self._faults, parameters)
         described = ", ".join(f"{key} {value}" for key, value in self._describe_configured().items())
         self.get_logger().info(f"active on {', '.join(configured.topics.images)}: {described}")
 

@@ -33,19 +33,35 @@ _PAIR_CAUSES = ("bad_image", "bad_camera_info", "inference_failed", "output_fail
 
 @dataclass(frozen=True)
 class InputTopics:
-    """Resolved names of the subscribed topics, (left, right) each."""
+    """The subscribed topics, (left, right) each.
+
+    Attributes
+    ----------
+    images, camera_infos : resolved names
+    image_names, camera_info_names : what to subscribe to, for rclpy remaps whatever name it is given: one that is
+        remapped already would be remapped again, and rules that swap left and right would undo themselves
+    """
 
     images: tuple[str, str]
     camera_infos: tuple[str, str]
+    image_names: tuple[str, str]
+    camera_info_names: tuple[str, str]
 
     @classmethod
     def of(cls, node: Node, parameters: NodeParameters) -> InputTopics:
-        """Return the names after remapping; compressed images come on ``<image topic>/compressed``."""
+        """Return the names; compressed images come on ``<image topic>/compressed``."""
         image = "image_raw" if parameters.rectify else "image_rect"
-        suffix = "/compressed" if parameters.image_transport == "compressed" else ""
-        left, right = (node.resolve_topic_name(f"{side}/{image}") + suffix for side in SIDES)
-        left_info, right_info = (node.resolve_topic_name(f"{side}/camera_info") for side in SIDES)
-        return cls((left, right), (left_info, right_info))
+        left, right = (f"{side}/{image}" for side in SIDES)
+        if parameters.image_transport == "compressed":
+            left, right = (f"{node.resolve_topic_name(name)}/compressed" for name in (left, right))
+        left_info, right_info = (f"{side}/camera_info" for side in SIDES)
+        resolve = node.resolve_topic_name
+        return cls(
+            (resolve(left), resolve(right)),
+            (resolve(left_info), resolve(right_info)),
+            (left, right),
+            (left_info, right_info),
+        )
 
 
 class ActiveRun:
@@ -89,11 +105,11 @@ class ActiveRun:
         parameters = self._live_parameters()
         image_type = CompressedImage if parameters.image_transport == "compressed" else Image
 
-        def open_input(message_type: type, topic: str, callback: Callable[[Any], None], latched: bool) -> Input:
+        def open_input(message_type: type, name: str, callback: Callable[[Any], None], latched: bool) -> Input:
             return Input(
                 self._node,
                 message_type,
-                topic,
+                name,
                 callback,
                 faults=self._faults,
                 latched=latched,
@@ -108,12 +124,12 @@ class ActiveRun:
             return lambda message: self._on_camera_info(side, message)
 
         camera_infos = [
-            open_input(CameraInfo, topic, on_camera_info(side), True)
-            for side, topic in zip(SIDES, topics.camera_infos, strict=True)
+            open_input(CameraInfo, name, on_camera_info(side), True)
+            for side, name in zip(SIDES, topics.camera_info_names, strict=True)
         ]
         images = [
-            open_input(image_type, topic, on_image(side, topic), False)
-            for side, topic in zip(SIDES, topics.images, strict=True)
+            open_input(image_type, name, on_image(side, topic), False)
+            for side, name, topic in zip(SIDES, topics.image_names, topics.images, strict=True)
         ]
         return images, camera_infos
 
