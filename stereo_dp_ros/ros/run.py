@@ -94,7 +94,7 @@ class ActiveRun:
         self._faults = faults
         self._live_parameters = live_parameters
         self._rate_limit = RateLimit()
-        self._next_check_ns = 0
+        self._checked_ns: int | None = None
         self._note = ""
         self._warm_size_px = (0, 0)
         self._stopped = threading.Event()
@@ -206,9 +206,12 @@ class ActiveRun:
         """Look at the images themselves now and then; a warning stays until a later look finds nothing."""
         period_s = self._live_parameters().rectification_check_period_s
         now_ns = time.monotonic_ns()
-        if period_s == 0.0 or now_ns < self._next_check_ns:
+        if period_s == 0.0:
+            self._faults.resolve("rectification")
             return
-        self._next_check_ns = now_ns + int(period_s * 1e9)
+        if self._checked_ns is not None and now_ns - self._checked_ns < period_s * 1e9:
+            return
+        self._checked_ns = now_ns
         alignment = measure_alignment(processed.left, processed.right)
         if alignment is None:
             return

@@ -92,6 +92,8 @@ class RateLimit:
         if rate_hz <= 0.0:
             return True
         period_ns = 1e9 / rate_hz
+        if self._due_ns > now_ns + (1.0 + _RATE_SLACK) * period_ns:
+            self._due_ns = now_ns  # left over from a lower rate, which is not to be waited for
         if now_ns < self._due_ns - _RATE_SLACK * period_ns:
             return False
         # On a grid, so that the mean rate is the limit; after a pause a new one begins, and nothing is caught up with.

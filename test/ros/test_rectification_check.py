@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.parameter import Parameter
 from ros_rig import Rig
 from ros_scene import PlaneScene, textured_plane
 
@@ -94,3 +95,26 @@ def test_the_node_warns_until_it_is_mended(rig: Rig) -> None:
     assert "are left and right swapped?" in status.message
     rig.diagnostics.clear()
     assert rig.fault("pairs are processed", lambda: publish(left, right)).level == DiagnosticStatus.OK
+
+
+def test_the_period_can_be_changed_while_the_node_runs(rig: Rig) -> None:
+    """A shorter one counts at once; with none at all nothing is said of what was seen before."""
+    node = rig.start(rectification_check_period_s=3600.0)
+    rig.connect(scene=SCENE)
+    left, right = textured_plane(SCENE)
+
+    def publish(right: np.ndarray) -> None:
+        header = rig.header()
+        rig.publish(
+            left_image_rect=image_message(left, "rgb8", header), right_image_rect=image_message(right, "rgb8", header)
+        )
+
+    publish(right)
+    rig.last("disparity")
+    (result,) = node.set_parameters([Parameter("rectification_check_period_s", value=0.1)])
+    assert result.successful
+    rig.fault("px apart vertically (median)", lambda: publish(moved(right, 6.0)))
+    (result,) = node.set_parameters([Parameter("rectification_check_period_s", value=0.0)])
+    assert result.successful
+    rig.diagnostics.clear()
+    rig.fault("pairs are processed", lambda: publish(moved(right, 6.0)))

@@ -93,3 +93,12 @@ def test_rate_limit_forgives_jitter_and_saves_nothing_up() -> None:
     assert all(limit.allows(10.0, now_ns) for now_ns in jittered)
     after_a_pause = [int(60e9 + index * 1e7) for index in range(10)]
     assert [limit.allows(10.0, now_ns) for now_ns in after_a_pause] == [True] + [False] * 7 + [True, False]
+
+
+def test_rate_limit_that_is_raised_counts_at_once() -> None:
+    """After one item in a hundred seconds, thirty in one."""
+    limit = RateLimit()
+    assert limit.allows(0.01, int(5e9))
+    assert not limit.allows(0.01, int(6e9))
+    times_ns = [int(7e9 + index * 1e9 / 60.0) for index in range(60)]
+    assert sum(limit.allows(30.0, now_ns) for now_ns in times_ns) == pytest.approx(30, abs=1)
