@@ -19,6 +19,7 @@ from stereo_dp_ros.ros.run import ActiveRun
 __all__ = ["RunMonitor", "diagnostic_array"]
 
 SILENCE_S = 2.0  # without a message for this long an input is missing
+ANSWER_S = 3.0  # since the last answer, until which pairs are being processed
 FAULT_MEMORY_S = 3.0  # a fault stays in the diagnostics for this long after it was seen
 
 
@@ -53,12 +54,13 @@ class _Counts:
     right: int
     matched: int
     published: int
+    too_old: int
 
 
 class RunMonitor:
     """Watches an `ActiveRun` and its outputs, and lists what is measured.
 
-    Reports silent inputs, stamps that never match, and subscribers that get nothing.
+    Reports silent inputs, stamps that never match, pairs that all wait too long, and subscribers that get nothing.
     """
 
     def __init__(self, run: ActiveRun, outputs: Outputs, faults: FaultLog, parameters: NodeParameters) -> None:
@@ -67,23 +69,37 @@ class RunMonitor:
         self._faults = faults
         self._parameters = parameters
         self._unserved_before: set[str] = set()
-        self._before = self._counts()
+        self._before = self._paired = self._answered = self._counts()
+
+    @property
+    def idle(self) -> str:
+        """What to say when nothing is wrong, as of the last look."""
+        if not self._outputs.subscribed():
+            return "nobody subscribes to an output, so none is computed"
+        if self._answered.published == 0:
+            return "no pair has been processed yet"
+        seconds = (self._before.at_ns - self._answered.at_ns) * 1e-9
+        return "pairs are processed" if seconds <= ANSWER_S else f"no pair has been processed for {seconds:.0f} s"
 
     def tick(self) -> dict[str, object]:
         """Look once, a second or so after the last time; return the values for diagnostics."""
         now, before = self._counts(), self._before
         self._before = now
-        self._report_silence(now.at_ns)
-        self._report_mismatch(now, before)
+        if now.published > self._answered.published:
+            self._answered = now
+        silent = self._report_silence(now.at_ns)
+        self._report_mismatch(now, before, silent)
+        self._report_age(now, before)
         self._report_unserved()
         return {**self._rates(now, before), **self._pairs(), **self._stamps(), **self._latencies()}
 
     def _counts(self) -> _Counts:
         left, right = self._run.synchronizer.received
-        matched, published, _ = self._run.counts.snapshot()
-        return _Counts(time.monotonic_ns(), left, right, matched, published)
+        matched, published, dropped = self._run.counts.snapshot()
+        return _Counts(time.monotonic_ns(), left, right, matched, published, dropped.get("too_old", 0))
 
-    def _report_silence(self, now_ns: int) -> None:
+    def _report_silence(self, now_ns: int) -> set[str]:
+        """Report inputs that are missing; return their topics."""
         run = self._run
         silent = {
             subscribed.topic: subscribed
@@ -99,6 +115,7 @@ class RunMonitor:
                 self._faults.report(f"silent {subscribed.topic}", self._silence_line(subscribed, now_ns), severity)
             else:
                 self._faults.resolve(f"silent {subscribed.topic}")
+        return set(silent)
 
     def _silence_line(self, subscribed: Input, now_ns: int) -> str:
         offered = subscribed.offered_types
@@ -113,10 +130,14 @@ class RunMonitor:
         seconds = (now_ns - subscribed.received_ns) * 1e-9
         return f"{subscribed.topic}: no message for {seconds:.0f} s though it has a publisher, expected a steady stream"
 
-    def _report_mismatch(self, now: _Counts, before: _Counts) -> None:
-        left, right = now.left - before.left, now.right - before.right
-        if min(left, right) < 2 or now.matched > before.matched:
+    def _report_mismatch(self, now: _Counts, before: _Counts, silent: set[str]) -> None:
+        """Report images that come on both sides and do not pair, however slow they come."""
+        if now.matched > self._paired.matched or not silent.isdisjoint(image.topic for image in self._run.images):
+            self._paired = now
             self._faults.resolve("stamps")
+            return
+        left, right = now.left - self._paired.left, now.right - self._paired.right
+        if min(left, right) < 2 or (now.left, now.right) == (before.left, before.right):
             return
         offset_ns = self._run.synchronizer.last_offset_ns
         if offset_ns is None:
@@ -130,6 +151,17 @@ class RunMonitor:
             f"{left_topic} and {right_topic}: no pair in {left} and {right} images, stamps differ by "
             f"{offset_ns * 1e-6:.3f} ms, expected {expected}",
         )
+
+    def _report_age(self, now: _Counts, before: _Counts) -> None:
+        if now.published > before.published:
+            self._faults.resolve("too_old")
+        elif now.too_old > before.too_old:
+            self._faults.report(
+                "too_old",
+                f"{now.too_old - before.too_old} pairs were dropped and none was answered, as they had waited longer "
+                "than max_age_s (raise it, or have the network work at a smaller inference_width and inference_height)",
+                Severity.WARN,
+            )
 
     def _report_unserved(self) -> None:
         """Report subscribers that are known but not matched in two looks, for matching takes a moment."""

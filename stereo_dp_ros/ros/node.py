@@ -263,11 +263,7 @@ class StereoNode(LifecycleNode):
 
     def _idle_message(self, state: str) -> str:
         """What to say when nothing is wrong."""
-        if state != "active" or self._configured is None:
-            return f"the node is {state}"
-        if not self._configured.outputs.subscribed():
-            return "nobody subscribes to an output, so none is computed"
-        return "pairs are processed"
+        return f"the node is {state}" if self._monitor is None else self._monitor.idle
 
     def _describe_configured(self) -> dict[str, object]:
         configured = self._configured

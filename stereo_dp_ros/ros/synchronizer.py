@@ -197,6 +197,7 @@ class StereoSynchronizer:
         stamp_ns = message.stamp_ns
         self.received[index] += 1
         if stamp_ns == 0:
+            self.last_offset_ns = None
             return  # unstamped: any partner would be a guess
         newest_ns = self._newest_ns[index]
         if newest_ns is not None and stamp_ns < newest_ns - JUMP_BACK_NS:

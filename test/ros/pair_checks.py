@@ -35,7 +35,8 @@ def assert_recovers(rig: Rig, node: StereoNode, scene: PlaneScene | None = None)
     for _ in range(100):
         rig.publish_scene(scene)
         rig.pause(0.1)
-        if rig.diagnostics[-1].level == DiagnosticStatus.OK:
+        last = rig.diagnostics[-1]
+        if last.level == DiagnosticStatus.OK and last.message == "pairs are processed":
             break
     assert rig.diagnostics[-1].level == DiagnosticStatus.OK, rig.describe()
     assert rig.diagnostics[-1].message == "pairs are processed"

@@ -12,6 +12,8 @@ from ros_scene import PlaneScene
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
+from stereo_dp_ros.ros import diagnostics
+
 
 def test_one_camera_silent(rig: Rig) -> None:
     node = rig.start(queue_size=3)
@@ -56,9 +58,17 @@ def test_stamps_that_are_zero(rig: Rig) -> None:
     rig.fault("image_rect: stamp is 0, expected the time of exposure")
     run = node.active_run
     assert run is not None
-    assert (run.synchronizer.received, run.synchronizer.unmatched) == ([2, 2], [2, 2])
+    rig.until(lambda: run.synchronizer.received == [2, 2], "all images")
+    assert run.synchronizer.unmatched == [2, 2]
     assert counts(node) == (0, 0, {})
     assert_recovers(rig, node)
+    rig.diagnostics.clear()
+    for _ in range(8):
+        rig.publish_scene(stamp_s=0.0)
+        rig.pause(0.1)
+    rig.fault("image_rect: stamp is 0")
+    told = [text for status in rig.diagnostics for text in (status.message, *(item.value for item in status.values))]
+    assert not any("stamps differ" in text for text in told), "what they were before does not count"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +93,40 @@ def test_stamps_too_far_apart(rig: Rig, parameters: dict[str, Any], expected: st
     assert expected in status.message
     assert "/left/image_rect and /right/image_rect" in status.message
     assert_recovers(rig, node)
+
+
+def test_stamps_of_slow_cameras(rig: Rig) -> None:
+    """Fewer images than looks: that none of them pairs is seen all the same, and only as long as they come."""
+    node = rig.start()
+    rig.connect()
+    left, right = PlaneScene().messages("rgb8", Header())
+
+    def publish() -> None:
+        left.header = rig.header()
+        right.header = rig.header()
+        rig.publish(left_image_rect=left, right_image_rect=right)
+        rig.pause(0.4)  # two looks
+
+    rig.fault("stamps differ by -100.000 ms", publish)
+    rig.until(lambda: "no message for" in rig.diagnostics[-1].message, "the cameras are silent")
+    rig.pause(0.3)
+    assert "stamps differ" not in " ".join(rig.values().values())
+    assert_recovers(rig, node)
+
+
+def test_what_is_said_while_nothing_is_wrong(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That pairs are processed is said of pairs that were."""
+    monkeypatch.setattr(diagnostics, "SILENCE_S", 60.0)
+    monkeypatch.setattr(diagnostics, "ANSWER_S", 1.0)
+    rig.start()
+    rig.connect()
+    rig.fault("no pair has been processed yet")
+    rig.publish_scene()
+    rig.fault("pairs are processed")
+    status = rig.fault("no pair has been processed for ")
+    assert status.level == DiagnosticStatus.OK
+    rig.unsubscribe("disparity")
+    rig.fault("nobody subscribes to an output, so none is computed")
 
 
 def test_near_stamps_are_paired_when_asked_for(rig: Rig) -> None:

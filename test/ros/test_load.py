@@ -72,6 +72,10 @@ def test_rate_limit_and_age(rig: Rig) -> None:
     rig.publish_scene()
     rig.until(lambda: counts(node)[2] == {"rate_limit": 2, "too_old": 1}, "older than a nanosecond")
     assert_closed(rig, node)
+    status = rig.fault("dropped and none was answered, as they had waited longer than max_age_s", rig.publish_scene)
+    assert status.level == DiagnosticStatus.WARN
+    node.set_parameters([Parameter("max_age_s", value=1.0)])
+    assert_recovers(rig, node)
 
 
 def test_two_nodes_in_one_process(rig: Rig) -> None:
