@@ -9,7 +9,7 @@ from typing import Any
 
 from training.distill import DistillConfig
 
-__all__ = ["LOSSES", "TABLES", "Row", "compare", "markdown", "summary"]
+__all__ = ["FIGURES", "LOSSES", "TABLES", "Row", "compare", "markdown", "summary"]
 
 LOSSES = {
     "ground_truth": DistillConfig(teacher=0.0, ground_truth=1.0),
@@ -68,52 +68,85 @@ TABLES = {
 }
 
 
+FIGURES = {
+    "epe_px": ("validation", "epe"),
+    "bad_2_percent": ("validation", "bad_2"),
+    "pairs_epe_px": ("pairs", "epe"),
+    "pairs_bad_2_percent": ("pairs", "bad_2"),
+}
+"""What rows are compared by: errors on the validation scenes, and over all pairs, each counting the same."""
+
+
 def summary(measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds of the EPE on the first measured set."""
-    values = [next(iter(entry["metrics"].values()))["epe"] for entry in measured]
-    return {"epe_mean": statistics.mean(values), "epe_sd": statistics.stdev(values) if len(values) > 1 else None}
+    """`mean` and `sd` over the seeds of each of `FIGURES` that was measured; no `sd` of one seed."""
+    errors: dict[str, Any] = {}
+    for name, (where, metric) in FIGURES.items():
+        values = [value for entry in measured if (value := _error(entry["metrics"], where, metric)) is not None]
+        if values:
+            errors[name] = {"mean": statistics.mean(values), "sd": statistics.stdev(values) if values[1:] else None}
+    return {"errors": errors}
+
+
+def _error(metrics: dict[str, Any], where: str, metric: str) -> float | None:
+    sets = list(metrics.values())
+    rows = sets[:1] if where == "validation" else sets[1:]
+    scenes = sum(row["scenes"] for row in rows)
+    return sum(row["scenes"] * row[metric] for row in rows) / scenes if scenes else None
 
 
 def compare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row with `resolved`: whether its mean EPE differs from the best row's beyond two standard errors.
+    """Each row with `worse` of each figure: whether its mean is above the best row's by over two standard errors.
 
-    None for the best row itself; False wherever there are fewer than three seeds.
+    None for the best row itself; False, which says "not resolved", wherever there are fewer than three seeds.
     """
-    best = min(rows, key=lambda row: float(row["epe_mean"]))
-    compared = []
-    for row in rows:
-        resolved: bool | None = None
-        if row is not best:
+    compared = [{**row, "worse": {}} for row in rows]
+    for name in rows[0]["errors"]:
+        best = min(compared, key=lambda row: float(row["errors"][name]["mean"]))
+        for row in compared:
+            ours, least = row["errors"][name], best["errors"][name]
             count = min(len(row["seeds"]), len(best["seeds"]))
-            error = math.hypot(row["epe_sd"] or 0.0, best["epe_sd"] or 0.0) / math.sqrt(count)
-            resolved = count >= 3 and row["epe_mean"] - best["epe_mean"] > 2 * error
-        compared.append({**row, "resolved": resolved})
+            error = math.hypot(ours["sd"] or 0.0, least["sd"] or 0.0) / math.sqrt(count)
+            beyond = count >= 3 and ours["mean"] - least["mean"] > 2 * error
+            row["worse"][name] = None if row is best else beyond
     return compared
 
 
 def markdown(results: dict[str, Any]) -> str:
     """The table as it is committed."""
-    said = {None: "best", True: "yes", False: "not resolved"}
-    budget = results["budget"]
-    devices = sorted({entry["device"] for row in results["rows"] for entry in row["seeds"]})
+    budget, rows = results["budget"], results["rows"]
+    devices = sorted({entry["device"] for row in rows for entry in row["seeds"]})
+    figures = list(rows[0]["errors"])
+    titles = ["", "paper's EPE", *(_TITLES[name] for name in figures), "parameters", "MACs at 640x480", "latency ms"]
     lines = [
         f"# {results['table']}",
         "",
-        f"{budget['train']['samples']} samples a row, {len(results['rows'][0]['seeds'])} seeds, D ="
-        f" {budget['max_disparity_px']}; {'; '.join(devices)}. EPE in px on procedural validation scenes, mean ±"
-        " standard deviation over the seeds; the paper's is on SceneFlow with D = 192.",
+        f"{budget['train']['samples']} samples a row, {len(rows[0]['seeds'])} seeds, D = {budget['max_disparity_px']};"
+        f" {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation over the seeds. The best is bold, the"
+        ' others are worse by more than two standard errors unless it says "not resolved". The paper\'s EPE is on'
+        " SceneFlow with D = 192.",
         "",
         results["teacher_line"],
         "",
-        "| | paper's EPE | EPE | worse than the best | parameters | MACs at 640x480 | latency ms |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(titles)} |",
+        f"|{'---|' * len(titles)}",
     ]
-    for row in results["rows"]:
+    for row in rows:
         one = row["seeds"][0]
-        paper = "" if row["paper_epe"] is None else f"{row['paper_epe']:.2f}"
-        spread = "" if row["epe_sd"] is None else f" ± {row['epe_sd']:.3f}"
-        lines.append(
-            f"| {row['label']} | {paper} | {row['epe_mean']:.3f}{spread} | {said[row['resolved']]} |"
-            f" {one['parameters'] / 1e6:.3f} M | {one['macs_640x480'] / 1e9:.2f} G | {one['latency_ms']:.1f} |"
-        )
+        cells = [row["label"], "" if row["paper_epe"] is None else f"{row['paper_epe']:.2f}"]
+        cells += [_cell(row["errors"][name], row["worse"][name]) for name in figures]
+        cells += [f"{one['parameters'] / 1e6:.3f} M", f"{one['macs_640x480'] / 1e9:.2f} G", f"{one['latency_ms']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+_TITLES = {
+    "epe_px": "EPE, scenes",
+    "bad_2_percent": "bad-2.0, scenes",
+    "pairs_epe_px": "EPE, pairs",
+    "pairs_bad_2_percent": "bad-2.0, pairs",
+}
+
+
+def _cell(error: dict[str, float | None], worse: bool | None) -> str:
+    text = f"{error['mean']:.2f}" + ("" if error["sd"] is None else f" ± {error['sd']:.2f}")
+    return {None: f"**{text}**", True: text, False: f"{text}, not resolved"}[worse]

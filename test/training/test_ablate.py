@@ -35,15 +35,29 @@ SMALL: dict[str, Any] = {
 
 
 def row(label: str, *errors: float) -> dict[str, Any]:
-    measured = [{"metrics": {"procedural": {"epe": e}}} for e in errors]
+    measured = [{"metrics": {"scenes": {"scenes": 5, "epe": e, "bad_2": 10 * e}}} for e in errors]
     return {"label": label, "seeds": measured, **summary(measured)}
 
 
 def test_a_difference_inside_the_noise_is_not_resolved() -> None:
     rows = compare([row("a", 1.0, 1.1, 1.2), row("b", 1.1, 1.2, 1.3), row("c", 2.0, 2.1, 2.2)])
-    assert [r["resolved"] for r in rows] == [None, False, True]
-    assert [r["resolved"] for r in compare([row("a", 1.0), row("b", 9.0)])] == [None, False]
-    assert rows[0]["epe_mean"] == pytest.approx(1.1) and rows[0]["epe_sd"] == pytest.approx(0.1)
+    assert [r["worse"] for r in rows] == [dict.fromkeys(("epe_px", "bad_2_percent"), w) for w in (None, False, True)]
+    assert [r["worse"]["epe_px"] for r in compare([row("a", 1.0), row("b", 9.0)])] == [None, False]
+    assert rows[0]["errors"]["epe_px"] == {"mean": pytest.approx(1.1), "sd": pytest.approx(0.1)}
+    assert rows[0]["errors"]["bad_2_percent"] == {"mean": pytest.approx(11), "sd": pytest.approx(1)}
+
+
+def test_every_pair_counts_the_same_and_each_figure_has_its_own_best_row() -> None:
+    def entry(scenes: float, few: float, many: float) -> dict[str, Any]:
+        sets = {"scenes": (100, scenes), "few": (1, few), "many": (3, many)}
+        return {"metrics": {name: {"scenes": n, "epe": e, "bad_2": 2 * e} for name, (n, e) in sets.items()}}
+
+    measured = {"a": [entry(1.0, 8.0, 4.0)], "b": [entry(2.0, 4.0, 0.0)]}
+    a, b = compare([{"label": label, "seeds": seeds, **summary(seeds)} for label, seeds in measured.items()])
+    assert a["errors"]["pairs_epe_px"] == {"mean": 5.0, "sd": None}
+    assert b["errors"]["pairs_bad_2_percent"] == {"mean": 2.0, "sd": None}
+    assert a["worse"] == {"epe_px": None, "bad_2_percent": None, "pairs_epe_px": False, "pairs_bad_2_percent": False}
+    assert b["worse"] == {"epe_px": False, "bad_2_percent": False, "pairs_epe_px": None, "pairs_bad_2_percent": None}
 
 
 def test_the_papers_figures_stand_beside_ours() -> None:
