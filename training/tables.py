@@ -121,9 +121,9 @@ def markdown(results: dict[str, Any]) -> str:
         f"# {results['table']}",
         "",
         f"{budget['train']['samples']} samples a row, {len(rows[0]['seeds'])} seeds, D = {budget['max_disparity_px']};"
-        f" {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation over the seeds. The best is bold, the"
-        ' others are worse by more than two standard errors unless it says "not resolved". The paper\'s EPE is on'
-        " SceneFlow with D = 192.",
+        f" {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation over the seeds: the best bold,"
+        ' the others worse by more than two standard errors, or "not resolved". The paper\'s EPE is on SceneFlow with'
+        " D = 192.",
         "",
         results["teacher_line"],
         "",
