@@ -63,7 +63,7 @@ class Rectifier:
     Raises
     ------
     CalibrationError
-        K or R cannot be used, or the distortion model is unknown; names the camera.
+        K, D or R cannot be used, the distortion model is unknown, or nothing of the images is left; names the camera.
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class Rectifier:
         float_maps = [_float_maps(camera, name) for camera, name in zip((left, right), names, strict=True)]
         left_mask, right_mask = (_mask(*maps) for maps in float_maps)
         mask = left_mask & right_mask.any(axis=1, keepdims=True)  # a row without right content has no matches
+        if not mask.any():
+            raise CalibrationError(
+                f"{', '.join(names)}: K, D, R and P rectify nothing of the images into the same rows, "
+                "expected those of one calibration"
+            )
         self._maps = [cv2.convertMaps(*maps, cv2.CV_16SC2) for maps in float_maps]
         self.window = RectifiedWindow(mask, largest_rectangle(mask))
 
@@ -86,6 +91,9 @@ class Rectifier:
 
 def _float_maps(camera: CameraParameters, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Source x and y, float32 (H, W) px, of every rectified pixel."""
+    for matrix, values in (("K", camera.k), ("D", camera.d), ("R", camera.r)):
+        if not np.isfinite(values).all():
+            raise CalibrationError(f"{name}: {matrix} has a value that is not finite, expected numbers to rectify with")
     distortion = _distortion(camera, name)
     if camera.k[0, 0] <= 0 or camera.k[1, 1] <= 0:
         raise CalibrationError(

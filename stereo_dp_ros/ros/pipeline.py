@@ -131,7 +131,7 @@ class Pipeline:
         That is to build the rectification's maps and to compile the network, unless it works at a size that
         `parameters` give: then configuring did it. What fails here fails for the first pair too, and is told then.
         """
-        with contextlib.suppress(CalibrationError):
+        with contextlib.suppress(Exception):
             cameras = self._infos.pair(width_px, height_px)
             if self._rectification is not None:
                 self._rectification.prepare(cameras)

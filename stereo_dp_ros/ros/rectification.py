@@ -29,7 +29,8 @@ class Rectification:
 
         Raises
         ------
-        CalibrationError : K or R cannot be used, or the distortion model is unknown; names the topic
+        CalibrationError : K, D or R cannot be used, the distortion model is unknown, or nothing is left of the images;
+            names the topic
         """
         rectifier = self.prepare(cameras)
         left, right = rectifier(left, right)

@@ -127,6 +127,13 @@ def test_maps_are_built_once_per_calibration(monkeypatch: pytest.MonkeyPatch) ->
         ({"d": [0.1, 0.2, 0.3]}, f"{LEFT}: plumb_bob has 3 coefficients in D, expected 4 or 5"),
         ({"k": np.zeros(9)}, f"{LEFT}: K has focal length 0, 0, expected more than 0 to rectify"),
         ({"r": np.zeros(9)}, f"{LEFT}: R is [0.0, 0.0, 0.0"),
+        ({"r": np.full(9, np.nan)}, f"{LEFT}: R has a value that is not finite, expected numbers"),
+        ({"k": np.full(9, np.nan)}, f"{LEFT}: K has a value that is not finite, expected numbers"),
+        ({"d": [0.0, np.inf, 0.0, 0.0]}, f"{LEFT}: D has a value that is not finite, expected numbers"),
+        (
+            {"k": np.array([200.0, 0, 900.0, 0, 200.0, 48.0, 0, 0, 1.0])},  # of a larger image than P's
+            f"{LEFT}, {RIGHT}: K, D, R and P rectify nothing of the images",
+        ),
     ],
 )
 def test_what_cannot_be_rectified(changes: dict[str, Any], line: str) -> None:

@@ -84,6 +84,28 @@ def test_a_warm_up_that_fails_leaves_it_to_the_first_pair(rig: Rig) -> None:
     assert not any("not now" in status.message for status in rig.diagnostics)
 
 
+def test_maps_that_cannot_be_built_leave_it_to_the_first_pair(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever building them raises: the thread that works on the pairs lives on."""
+
+    def build(*_: Any) -> Any:
+        if not built:
+            built.append(1)
+            raise MemoryError("maps of 4K images")
+        return original(*_)
+
+    built: list[int] = []
+    original = rectification.Rectifier
+    monkeypatch.setattr(rectification, "Rectifier", build)
+    rig.start(FunctionEstimator(plane), rectify=True)
+    rig.advertise(("left/image_raw", "right/image_raw", "left/camera_info", "right/camera_info"))
+    rig.subscribe("disparity")
+    rig.publish_infos()
+    rig.until(lambda: built, "maps are asked for")
+    left, right = PlaneScene().messages("rgb8", rig.header())
+    rig.publish(left_image_raw=left, right_image_raw=right)
+    rig.last("disparity")
+
+
 def test_rectification_is_built_once_and_before_the_first_pair(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Any] = []
     original = rectification.Rectifier
