@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, Protocol
 
 import cv2
@@ -13,9 +15,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from stereo_dp_ros.core.errors import StereoDpError
 from training.errors import TrainingError
 
-__all__ = ["Batches", "CroppedScenes", "SceneSource", "build_loader"]
+__all__ = ["Batches", "CroppedScenes", "SceneSource", "build_loader", "without_traceback"]
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class SceneSource(Protocol):
@@ -108,10 +113,25 @@ def build_loader(
     )
 
 
+def without_traceback(error: StereoDpError) -> StereoDpError:
+    """What was raised in a worker, whose traceback torch puts before the message; others as they are."""
+    _, found, message = str(error).rstrip().rpartition(f"{type(error).__name__}: ")
+    return type(error)(message) if found else error
+
+
 def _worker_context() -> Any:
-    """Workers come from a process without threads: a fork of one that has used its thread pools can hang."""
+    """Workers come from a process without threads: a fork of one that has used its thread pools can hang.
+
+    It and they leave the signals that end a run to the run, which still wants its batch: Ctrl-C reaches them all.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "cv2"])
+    resource_tracker.ensure_running()  # first, for it unblocks both
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     return context
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import build_network, describe_network
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import OptimConfig, TrainConfig, to_dict
 from training.ema import WeightAverage
 from training.errors import TrainingError
-from training.loader import Batches, CroppedScenes, SceneSource, build_loader
+from training.loader import Batches, CroppedScenes, SceneSource, build_loader, without_traceback
 from training.losses import Objective, Supervised
 from training.pictures import sample_picture
 from training.record import run_record
@@ -192,6 +193,12 @@ class Trainer:
         self.sample, self.seconds = state["samples"], state["seconds"]
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
+        try:
+            yield from self._loaded()
+        except StereoDpError as error:
+            raise without_traceback(error) from None
+
+    def _loaded(self) -> Iterator[dict[str, Tensor]]:
         data = self.config.data
         scenes = self.scenes
         if data.reuse > 1:
@@ -218,7 +225,7 @@ class Trainer:
         bad = [name for name, value in values.items() if not torch.isfinite(torch.tensor(value))]
         if bad:
             raise TrainingError(
-                f"{', '.join(bad)} not finite at sample {self.sample} (scenes {batch['index'].tolist()});"
+                f"{', '.join(bad)} not finite at sample {self.sample} (of samples {batch['index'].tolist()});"
                 " stopped before the step"
             )
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,3 +59,34 @@ def test_enlarged_crops_have_larger_disparities_at_the_same_places() -> None:
 def test_a_scene_smaller_than_the_crop_is_told() -> None:
     with pytest.raises(TrainingError, match="scene 0 is 120x80; expected at least the crop, 128x64"):
         CroppedScenes(Ramp(), 64, 128, seed=0)[0]
+
+
+# In a session of its own, whose whole group of processes is sent what Ctrl-C in a terminal sends.
+INTERRUPTED = """
+import os
+import signal
+from training.loader import Batches, build_loader
+
+heard = []
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: heard.append(number))
+batches = iter(build_loader(list(range(100)), Batches(0, 100, 2), workers=1))
+first = next(batches).tolist()
+for number in (signal.SIGINT, signal.SIGTERM):
+    os.killpg(0, number)
+rest = [batch.tolist() for batch in batches]
+print(first, len(rest), rest[-1], [int(number) for number in heard])
+"""
+
+
+def test_workers_go_on_when_the_run_is_asked_to_stop(repository: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        timeout=300,
+    )
+    assert run.stdout == "[0, 1] 49 [98, 99] [2, 15]\n", run.stderr[-3000:]

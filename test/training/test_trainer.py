@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from stereo_dp_ros.core.errors import ImageError
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import DataConfig, OptimConfig, TrainConfig
 from training.ema import WeightAverage
@@ -97,11 +98,25 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     trainer = Trainer(config, PoisonedScenes(noise_scenes, 4), tmp_path, fabric)
     recorder = Recorder(trainer)
     with pytest.raises(
-        TrainingError, match=r"total not finite at sample 4 \(scenes \[4, 5\]\); stopped before the step"
+        TrainingError, match=r"total not finite at sample 4 \(of samples \[4, 5\]\); stopped before the step"
     ):
         trainer.run(recorder)
     assert len(recorder.losses) == 2
     assert all(torch.isfinite(p).all() for p in trainer.network.parameters())
+
+
+class MissingScenes:
+    """Scenes whose files cannot be read."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        raise ImageError(f"left_{index}.png: is no image, expected PNG")
+
+
+def test_a_file_that_a_worker_cannot_read_is_told_in_one_line(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=1))
+    with pytest.raises(ImageError) as raised:
+        train(config, MissingScenes(), tmp_path)
+    assert str(raised.value) == "left_0.png: is no image, expected PNG"
 
 
 def test_a_checkpoint_of_another_network_says_which_field_differs(
