@@ -131,7 +131,10 @@ def _decode(path: str | Path, flags: int) -> NDArray[Any]:
         content = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except cv2.error:  # a header whose size cannot be
+        image = None
     if image is None:
         raise ImageError(f"{path}: is no image that can be decoded, expected PNG, JPEG, PFM or the like")
     return image

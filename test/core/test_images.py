@@ -72,6 +72,14 @@ def test_an_unreadable_image_is_named(tmp_path, content):
         read_image(path)
 
 
+@pytest.mark.parametrize("size", [b"wide high", b"-3 2", b"600000 400000"])
+def test_a_pfm_whose_size_cannot_be_is_named(tmp_path, size):
+    path = tmp_path / "broken.pfm"
+    path.write_bytes(b"Pf\n" + size + b"\n-1\n" + bytes(24))
+    with pytest.raises(ImageError, match=r"broken\.pfm: is no image that can be decoded"):
+        read_disparity(path)
+
+
 def test_an_image_that_is_no_disparity_is_refused(tmp_path):
     write_image(tmp_path / "gray.png", np.zeros((2, 2), np.uint8))
     with pytest.raises(DataError, match="is uint8 .* expected one channel of uint16"):
