@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -89,6 +90,8 @@ class StereoNode(LifecycleNode):
         self._run: ActiveRun | None = None
         self._monitor: RunMonitor | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._on_change_state
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", 10, event_callbacks=NO_PUBLISHER_EVENTS
         )
@@ -219,6 +222,19 @@ class StereoNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     # Timers and callbacks, all in the executor's thread.
+
+    def _on_change_state(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        """Answer a transition that the state does not have, too: rclpy raises, and the caller would wait for ever."""
+        try:
+            return self._change_state(request, response)
+        except Exception:  # rclpy's error has no public name
+            asked = request.transition.label or request.transition.id
+            state = self._state_machine.current_state[1]
+            possible = ", ".join(transition[1] for transition in self._state_machine.available_transitions)
+            line = f"transition {asked} refused: the node is {state}, expected one of {possible}"
+            self._faults.report("transition", line, Severity.WARN)
+            response.success = False
+            return response
 
     def _autostart(self) -> None:
         """Configure and activate; a failure is tried again, for its cause may go away."""

@@ -18,7 +18,7 @@ class ParameterSpec:
     """One ROS parameter.
 
     `minimum`/`maximum` bound numbers (both included), `choices` bound strings. `live` parameters take effect at
-    once; the others are read when the node is configured.
+    once, `read_only` ones are read when the node starts; the others are read when it is configured.
     """
 
     name: str
@@ -28,11 +28,16 @@ class ParameterSpec:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    read_only: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """Return the descriptor that `ros2 param describe` shows."""
-        when = "Takes effect at once." if self.live else "Read when the node is configured."
-        descriptor = ParameterDescriptor(name=self.name, description=f"{self.description} {when}")
+        when = "Read when the node is configured."
+        if self.live or self.read_only:
+            when = "Takes effect at once." if self.live else "Read when the node starts."
+        descriptor = ParameterDescriptor(
+            name=self.name, description=f"{self.description} {when}", read_only=self.read_only
+        )
         if self.choices:
             descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
         if self.minimum is not None and self.maximum is not None:
@@ -60,7 +65,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("threads", 0, "CPU threads of the backend; 0 lets the backend choose.", 0, 256),
     ParameterSpec("inference_width", 0, "Width in px that the network works at; 0 is the image's own.", 0, 8192),
     ParameterSpec("inference_height", 0, "Height in px that the network works at; 0 is the image's own.", 0, 8192),
-    ParameterSpec("autostart", True, "Configure and activate without being asked to."),
+    ParameterSpec("autostart", True, "Configure and activate without being asked to.", read_only=True),
     ParameterSpec("rectify", False, "Subscribe to image_raw and rectify both images from their camera_info."),
     ParameterSpec(
         "image_transport",

@@ -72,6 +72,20 @@ def test_states_from_outside(rig: Rig) -> None:
     assert not inference_threads()
 
 
+def test_transitions_that_the_state_does_not_have(rig: Rig) -> None:
+    """Such as a lifecycle manager's, which configures what has brought itself up: refused, but answered."""
+    node = rig.start()
+    assert not change(rig, Transition.TRANSITION_CONFIGURE)
+    status = rig.fault("transition 1 refused: the node is active, expected one of deactivate, shutdown")
+    assert status.level == DiagnosticStatus.WARN
+    assert not change(rig, 250)
+    assert state(node) == "active"
+    assert change(rig, Transition.TRANSITION_DEACTIVATE)
+    assert not change(rig, Transition.TRANSITION_DEACTIVATE)
+    assert change(rig, Transition.TRANSITION_ACTIVATE)
+    assert state(node) == "active"
+
+
 def test_cycles_leave_nothing_behind(rig: Rig) -> None:
     """Subscriptions work after many cycles, and neither threads nor entities pile up."""
     node = rig.start()
@@ -219,6 +233,8 @@ def test_parameters_reach_the_estimator(monkeypatch: pytest.MonkeyPatch) -> None
         ("max_depth_m", 0.5, "parameters min_depth_m and max_depth_m: found 1.0 and 0.5, expected min_depth_m < "),
         ("model", "other", "parameter model is read when the node is configured: deactivate and clean up first"),
         ("max_rate_hz", "fast", "max_rate_hz"),
+        ("max_age_s", float("nan"), "max_age_s"),
+        ("autostart", False, "read-only"),
     ],
 )
 def test_parameters_that_are_refused(rig: Rig, name: str, value: Any, reason: str) -> None:
@@ -256,6 +272,7 @@ def test_descriptors_tell_unit_and_range(rig: Rig) -> None:
         descriptor = node.describe_parameter(spec.name)
         assert descriptor.description.startswith(spec.description)
         assert ("at once" in descriptor.description) == spec.live
+        assert ("node starts" in descriptor.description) == descriptor.read_only == (spec.name == "autostart")
         if spec.choices:
             assert descriptor.additional_constraints == "one of: " + ", ".join(spec.choices)
         bounds = [*descriptor.floating_point_range, *descriptor.integer_range]
