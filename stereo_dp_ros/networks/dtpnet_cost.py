@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,7 +42,7 @@ class Interlaced(nn.Module):
             *(ConvBlock(a, b, kernel=1) for a, b in pairs), nn.Conv2d(widths[-1] if widths else channels, 32, 1)
         )
         steps = ((1, 16, 8), (16, 32, 4), (32, 16, 2))
-        self.mix = nn.Sequential(*(_mixing_step(c_in, c_out, depth) for c_in, c_out, depth in steps))
+        self.mix = nn.Sequential(*(MixingStep(c_in, c_out, depth) for c_in, c_out, depth in steps))
         self.leave = ConvBlock(16, 1, kernel=1)
         self.disparities = disparities
 
@@ -49,14 +51,32 @@ class Interlaced(nn.Module):
         left, right = self.reduce(left), self.reduce(right)
         n, c, h, w = left.shape
         shifted = functional.pad(right, (self.disparities - 1, 0))
-        planes = []
-        for k in range(self.disparities):
-            start = self.disparities - 1 - k
-            pair = torch.stack([left, shifted[..., start : start + w]], dim=2).reshape(n, 1, 2 * c, h, w)
-            planes.append(self.leave(self.mix(pair).squeeze(2)))
-        return torch.cat(planes, dim=1)
+        starts = range(self.disparities - 1, -1, -1)
+        pairs = [torch.stack([left, shifted[..., k : k + w]], dim=2).reshape(n, 1, 2 * c, h, w) for k in starts]
+        if not self.training:
+            return torch.cat([self.leave(self.mix(pair).squeeze(2)) for pair in pairs], dim=1)
+        # All planes at once, in 2-D convolutions: a CPU has no fast 3-D ones for bfloat16, and batch norm sees what it
+        # will see in evaluation. Not where the graph is traced, which could not follow the channels through it.
+        x = torch.stack(pairs, dim=1).reshape(n * self.disparities, 2 * c, 1, h, w)
+        for step in self.mix:
+            x = cast(MixingStep, step).in_2d(x)
+        out: Tensor = self.leave(x.squeeze(1)).reshape(n, self.disparities, h, w)
+        return out
 
 
-def _mixing_step(c_in: int, c_out: int, depth: int) -> nn.Sequential:
-    convolution = nn.Conv3d(c_in, c_out, (depth, 3, 3), (depth, 1, 1), (0, 1, 1), bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm3d(c_out), nn.ReLU())
+class MixingStep(nn.Sequential):
+    """A 3-D convolution whose steps along the depth are as long as it is deep, batch norm, ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, depth: int) -> None:
+        convolution = nn.Conv3d(c_in, c_out, (depth, 3, 3), (depth, 1, 1), (0, 1, 1), bias=False)
+        super().__init__(convolution, nn.BatchNorm3d(c_out), nn.ReLU())
+
+    def in_2d(self, x: Tensor) -> Tensor:
+        """The same of (N, depth, C_in, H, W), the planes it sums over as channels: (N, depth', C_out, H, W)."""
+        convolution, *rest = self
+        n, _, _, h, w = x.shape
+        weight = cast(nn.Conv3d, convolution).weight.transpose(1, 2).flatten(1, 2)
+        out = functional.conv2d(x.reshape(-1, weight.shape[1], h, w), weight, padding=1).unsqueeze(2)
+        for module in rest:
+            out = module(out)
+        return out.reshape(n, -1, len(weight), h, w)

@@ -93,14 +93,19 @@ def in_training_with_fixed_norms(network: DtpNetwork) -> DtpNetwork:
     """What training computes, with the batch norms of evaluation."""
     network.train()
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
             module.eval()
     return network
 
 
-def test_training_computes_what_evaluation_does() -> None:
+@pytest.mark.parametrize("cost", ["channel_to_disparity", "interlaced"])
+def test_training_computes_what_evaluation_does(cost: str) -> None:
     torch.manual_seed(0)
-    network = DtpNetwork(DtpConfig(max_disparity_px=32)).eval()
+    network = DtpNetwork(DtpConfig(max_disparity_px=32, cost=cost)).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.weight)
     evaluated = network(*pair(batch=2))
     trained = in_training_with_fixed_norms(network)(*pair(batch=2))
     torch.testing.assert_close(trained.logits, evaluated.logits)
