@@ -106,6 +106,27 @@ def test_a_signal_ends_it(start: Start, rig: Rig, number: signal.Signals) -> Non
     assert process.wait(timeout=30) == 0
 
 
+# A process that gets a signal while it imports rclpy.
+EARLY_SIGNAL = """
+import os, signal, sys
+class Hook:
+    def find_spec(self, name, path, target=None):
+        if name == "rclpy":
+            os.kill(os.getpid(), signal.{number.name})
+sys.meta_path.insert(0, Hook())
+from stereo_dp_ros.ros.main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_it_starts(start: Start, number: signal.Signals) -> None:
+    process = start([sys.executable, "-c", EARLY_SIGNAL.format(number=number)])
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in error
+
+
 def test_a_signal_ends_it_while_a_model_loads(start: Start) -> None:
     """Loading that never returns does not hold the process back, and its exit code is still 0."""
     slow = PLANE_NODE.replace("lambda parameters: estimator", "lambda parameters: load()").replace(
@@ -136,6 +157,7 @@ def test_a_signal_ends_it_whatever_is_stuck(start: Start, rig: Rig, stuck: str) 
 
 def test_a_node_without_a_model_stays_up(start: Start, rig: Rig) -> None:
     process = start([*COMMAND, "--ros-args", "-p", "model:=none_of_these", "-r", "__ns:=/front"])
+    rig.until(lambda: rig.diagnostics, "the node reports", timeout_s=30.0)
     rig.fault("configure failed: no model is named 'none_of_these'")
     assert rig.diagnostics[-1].name == "front/stereo_node: stereo"
     assert process.poll() is None

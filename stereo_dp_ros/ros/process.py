@@ -1,0 +1,89 @@
+"""The node in a process of its own: its arguments, its executor, and its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+
+import cv2
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import LoggingSeverity, set_logger_level  # type: ignore[attr-defined]
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from stereo_dp_ros.ros.node import StereoNode
+
+__all__ = ["run_node"]
+
+_USAGE = "usage: stereo_node [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]"
+_FEW_CORES = 2  # OpenCV's threads spin for more work while the network needs them all, and gain 0.2 ms at 1280x720
+_SOURCE_LOCATION = re.compile(r", at /\S+:\d+")
+
+
+def run_node(argv: list[str], wait_for_signal: Callable[[], None]) -> int:
+    """Run the node until `wait_for_signal` returns.
+
+    Parameters
+    ----------
+    argv : the program's name and its arguments
+
+    Returns
+    -------
+    0 after a signal; 2, with one line on stderr, if the node could not start
+    """
+    set_logger_level("rcl", LoggingSeverity.FATAL)  # it would say what we say in lines of its own
+    try:
+        extra = remove_ros_args(argv)[1:]
+    except Exception as error:  # rclpy's error for ROS arguments has no public name
+        return _refuse(str(error))
+    if extra in (["-h"], ["--help"]):
+        sys.stdout.write(f"{_USAGE}\n")
+        return 0
+    if extra:
+        return _refuse(f"unexpected arguments {' '.join(extra)}; {_USAGE}")
+    try:
+        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+        set_logger_level("rcl", LoggingSeverity.UNSET)
+        node = StereoNode()
+        if len(os.sched_getaffinity(0)) <= _FEW_CORES and not node.get_parameter("rectify").value:
+            cv2.setNumThreads(1)
+    except Exception as error:  # errors of rcl, of parameters and of values share no base
+        return _refuse(str(error))
+    return _spin_until(wait_for_signal, node)
+
+
+def _refuse(reason: str) -> int:
+    line = " ".join(_SOURCE_LOCATION.sub("", reason).split())
+    sys.stderr.write(f"stereo_node: {line}\n")
+    return 2
+
+
+def _spin_until(wait_for_signal: Callable[[], None], node: StereoNode) -> int:
+    """Spin in a thread of its own, so that a signal is answered even while a model loads."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    stop = threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            try:
+                executor.spin_once()  # a timeout would cost a timer for each message
+            except Exception as error:  # a callback's failure must not end the node silently
+                node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=10.0)
+
+    thread = threading.Thread(target=spin, name="executor", daemon=True)
+    thread.start()
+    wait_for_signal()
+    stop.set()
+    executor.create_task(lambda: None)  # which ends its waiting; after wake() it waits on
+    thread.join()
+    ended = node.close()
+    node.destroy_node()
+    rclpy.shutdown()
+    if not ended:
+        os._exit(0)  # native code still runs in the inference thread; the interpreter's end under it may crash
+    return 0
