@@ -228,13 +228,14 @@ class DtpNetwork(StereoNetwork):
         The bins are last, as the softmax wants them, enlarging is two matrix products, and one image follows the other:
         the logits of a batch at full resolution leave the cache.
         """
-        rows, columns = (_enlargement(n, logits.device) for n in logits.shape[2:])
+        rows, columns = (_enlargement(n, logits) for n in logits.shape[2:])
+        disparities = self.disparities.flatten().to(logits.dtype)
         answers = []
         with torch.autocast(logits.device.type, enabled=False):
             for one in logits.permute(0, 2, 3, 1):
                 wide = torch.matmul(columns, one)
                 fine = torch.matmul(rows, wide.flatten(1)).reshape(len(rows), len(columns), -1)
-                answers.append(torch.matmul(torch.softmax(fine, dim=2), self.disparities.flatten()))
+                answers.append(torch.matmul(torch.softmax(fine, dim=2), disparities))
         return torch.stack(answers)[:, None]
 
     def _answer(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,9 +248,9 @@ class DtpNetwork(StereoNetwork):
         return disparity, confidence
 
 
-def _enlargement(pixels: int, device: torch.device) -> Tensor:
-    """The matrix (4n, n) that makes a line of n pixels four times as long, as `_enlarged` does."""
-    lines = torch.eye(pixels, device=device)[None]
+def _enlargement(pixels: int, like: Tensor) -> Tensor:
+    """The matrix (4n, n) that makes a line of n pixels four times as long, as `_enlarged` does; of `like`'s type."""
+    lines = torch.eye(pixels, dtype=like.dtype, device=like.device)[None]
     return functional.interpolate(lines, scale_factor=float(SCALE), mode="linear")[0].T.contiguous()
 
 
