@@ -36,6 +36,7 @@ ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "stereo.yaml"), "Parameters of the node."),
     "voxel_size_m": ("0", "Above 0: start pcl_ros's voxel filter of this size on points2; it publishes points2/voxel."),
     "rviz": ("false", "true: start rviz2 with this package's view."),
+    "rviz_frame": ("left_camera_optical_frame", "Frame of rviz2's view: the frame_id of the left images."),
     **{name: ("", f"{text} Empty: as in params_file.") for name, text in PARAMETERS.items()},
 }
 
@@ -80,8 +81,9 @@ def start(context: LaunchContext) -> list[Node]:
             package="rviz2",
             executable="rviz2",
             namespace=value["namespace"],
-            arguments=["-d", str(SHARE / "config" / "stereo.rviz")],
+            arguments=["-d", str(SHARE / "config" / "stereo.rviz"), "-f", value["rviz_frame"]],
             parameters=[{"use_sim_time": bool(given.get("use_sim_time", False))}],
+            remappings=shown_image(value, raw=bool(given.get("rectify", False))),
         )
         nodes.append(rviz)
     return nodes
@@ -108,6 +110,13 @@ def remappings(value: dict[str, str]) -> list[tuple[str, str]]:
         pairs.append((f"{side}/camera_info", f"{camera}/camera_info"))
         pairs += [(f"{side}/{name}", f"{camera}/{value['image'] or name}") for name in ("image_rect", "image_raw")]
     return pairs
+
+
+def shown_image(value: dict[str, str], *, raw: bool) -> list[tuple[str, str]]:
+    """Return what the left image of rviz2's view is called on this robot: the one that the node takes."""
+    return [
+        ("left/image_rect", f"{value['left_namespace']}/{value['image'] or ('image_raw' if raw else 'image_rect')}")
+    ]
 
 
 def require_package(package: str, argument: str) -> None:

@@ -70,6 +70,24 @@ def test_topics_and_parameters(module: ModuleType) -> None:
     assert len(node._Node__parameters) == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "image"),
+    [
+        ({}, "left/image_rect"),
+        ({"rectify": "true"}, "left/image_raw"),
+        (
+            {"left_namespace": "/camera/camera/infra1", "image": "image_rect_raw"},
+            "/camera/camera/infra1/image_rect_raw",
+        ),
+    ],
+)
+def test_rviz_shows_the_image_that_the_node_takes(module: ModuleType, arguments: dict[str, str], image: str) -> None:
+    node, rviz = started(module, rviz="true", rviz_frame="camera_infra1_optical_frame", **arguments)
+    assert remapped(rviz) == {"left/image_rect": image}
+    assert image in remapped(node).values()
+    assert rviz._Node__arguments[2:] == ["-f", "camera_infra1_optical_frame"]
+
+
 def test_voxel_filter_of_the_point_cloud_library(module: ModuleType) -> None:
     _, voxel = started(module, namespace="front", voxel_size_m="0.05")
     assert (voxel.node_package, voxel.node_executable) == ("pcl_ros", "filter_voxel_grid_node")
