@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import build_network, describe_network
 from training.checkpoint import differences
-from training.command import Parser
+from training.command import Parser, at_least_1
 from training.config import DataConfig, read_config
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
+from training.processes import open_fabric
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
 from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_sources
@@ -237,11 +236,9 @@ def main(values: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "ablate.yaml", help="budget (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablate"), help="folder of the runs (%(default)s)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the tables (%(default)s)")
-    parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")
-    parser.add_argument("--rehearse", type=int, metavar="STEPS", help="every row for so many steps, one seed")
+    parser.add_argument("--rehearse", type=at_least_1, metavar="STEPS", help="every row for so many steps, one seed")
     parser.add_argument("--run", metavar="NAME", help="one run of the table alone, by the name of its record")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
-    parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
+    parser.add_run_options()
     arguments = parser.parse_args(values)
     torch.set_num_threads(arguments.threads)
     try:
@@ -251,7 +248,7 @@ def main(values: list[str] | None = None) -> int:
             config, out = _rehearsal(config, arguments.rehearse), out.with_name(f"{out.name}-rehearsal")
             results_folder = out
         require_sources(config.data, {"train.data": config.train.data, "validation.data": config.validation.data})
-        fabric = Fabric(accelerator=arguments.accelerator, devices=1, precision=cast(Any, config.precision))
+        fabric = open_fabric(arguments.accelerator, config.precision)
         stop = StopRequest(arguments.max_minutes)
         workshop = Workshop(
             out,

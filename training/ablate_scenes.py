@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -26,12 +25,13 @@ from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from training.checkpoint import differences
-from training.command import Parser
+from training.command import Parser, at_least_1
 from training.config import DataConfig, OptimConfig, TrainConfig, read_config
 from training.data.composer import FAMILIES, FEATURES
 from training.data.nuisances import NUISANCES
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs, network_from_checkpoint
+from training.processes import open_fabric
 from training.sources import LaterScenes, build_scenes, scene_config
 from training.train import StopRequest
 from training.trainer import Trainer
@@ -196,10 +196,8 @@ def _arguments(values: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", metavar="FEATURES", help="these features, separated by commas, and everything")
     parser.add_argument("--out", type=Path, default=Path("runs/ablate_scenes"), help="folder of the runs (%(default)s)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the table (%(default)s)")
-    parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")
-    parser.add_argument("--rehearse", type=int, metavar="STEPS", help="every row for so many steps, on one pair")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
-    parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
+    parser.add_argument("--rehearse", type=at_least_1, metavar="STEPS", help="every row for so many steps, on one pair")
+    parser.add_run_options()
     return parser.parse_args(values)
 
 
@@ -215,7 +213,7 @@ def main(values: list[str] | None = None) -> int:
         if arguments.rehearse:
             config, pairs = _rehearsal(config, arguments.rehearse), pairs[:1]
             out = results = out.with_name(f"{out.name}-rehearsal")
-        fabric = Fabric(accelerator=arguments.accelerator, devices=1, precision=cast(Any, config.precision))
+        fabric = open_fabric(arguments.accelerator, config.precision)
         runs = Runs(config, out, results / "runs", pairs, fabric, StopRequest(arguments.max_minutes))
         records = []
         for row in chosen:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
@@ -20,7 +22,8 @@ from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network
 from training.checkpoint import load_checkpoint
-from training.command import Parser
+from training.command import Parser, at_least_1
+from training.errors import TrainingError
 from training.validation import validation_pairs
 
 __all__ = ["TorchBackend", "evaluate_pairs", "network_from_checkpoint", "table"]
@@ -76,19 +79,26 @@ def table(scores: list[SceneScore]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Command line."""
+def main(values: list[str] | None = None) -> int:
+    """Command line; 2 and one line on stderr for bad input."""
     parser = Parser("evaluate", __doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pairs", type=Path, nargs="?", help="folder of pairs")
     parser.add_argument("--scenes", type=int, default=0, help="validation scenes to score as well (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
-    arguments = parser.parse_args()
+    parser.add_argument("--threads", type=at_least_1, default=2, help="CPU threads (default: %(default)s)")
+    arguments = parser.parse_args(values)
     torch.set_num_threads(arguments.threads)
-    network, _ = network_from_checkpoint(arguments.checkpoint)
-    pairs = find_pairs(arguments.pairs) if arguments.pairs else []
-    print(table(evaluate_pairs(network, [*pairs, *validation_pairs(arguments.scenes)])))
+    try:
+        network, _ = network_from_checkpoint(arguments.checkpoint)
+        pairs = [*(find_pairs(arguments.pairs) if arguments.pairs else []), *validation_pairs(arguments.scenes)]
+        if not pairs:
+            raise TrainingError("there is nothing to score; expected PAIRS or --scenes")
+        print(table(evaluate_pairs(network, pairs)))
+    except StereoDpError as error:
+        print(f"training.evaluate: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

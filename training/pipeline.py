@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -26,13 +26,14 @@ from lightning_fabric import Fabric
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, load_network, save_weights
 from training.checkpoint import differences
-from training.command import Parser
+from training.command import Parser, at_least_1
 from training.config import LossConfig
 from training.distill import DistillConfig
 from training.errors import TrainingError
 from training.evaluate import network_from_checkpoint
 from training.export import export_model
 from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
+from training.processes import any_process, open_fabric
 from training.prune import prune_step
 from training.report import report, teacher_verdict
 from training.stages import RunConfig, Workshop, require_sources
@@ -107,7 +108,7 @@ class Pipeline:
         for name, stage in self.stages().items():
             if name in self.record["stages"]:
                 continue
-            if self.should_stop():
+            if any_process(self.fabric, self.should_stop()):
                 return False
             entry = stage()
             if entry is None:
@@ -139,12 +140,13 @@ class Pipeline:
     def _prune(self, step: int) -> dict[str, Any] | None:
         name = f"pruned_{step}"
         cut = self.out / name / "cut"
-        if not cut.with_suffix(".json").exists():
+        if self.fabric.is_global_zero and not cut.with_suffix(".json").exists():
             network = self._before(step)
             prune_step(network, step, self.config.prune)
             cut.parent.mkdir(parents=True, exist_ok=True)
             save_weights(network, cut.with_suffix(".safetensors"))
             self._write(cut.with_suffix(".json"), json.dumps(describe_network(network)))
+        self.fabric.barrier()
         description = json.loads(cut.with_suffix(".json").read_text())
         network = load_network(description, cut.with_suffix(".safetensors"))
         seen = _samples(self.config.distil) + (step - 1) * _samples(self.config.finetune)
@@ -245,11 +247,11 @@ def _arguments(values: list[str] | None) -> argparse.Namespace:
     parser = Parser("pipeline", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file of a pipeline")
     parser.add_argument("--out", type=Path, help="folder (default: runs/NAME)")
-    parser.add_argument("--max-minutes", type=float, help="stop after so long, with everything saved")
-    parser.add_argument("--rehearse", type=int, metavar="STEPS", help="every run for so many steps, in OUT-rehearsal")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
-    parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (%(default)s)")
+    parser.add_argument(
+        "--rehearse", type=at_least_1, metavar="STEPS", help="every run for so many steps, in OUT-rehearsal"
+    )
+    parser.add_argument("--devices", type=at_least_1, default=1, help="processes or GPUs (%(default)s)")
+    parser.add_run_options()
     return parser.parse_args(values)
 
 
@@ -257,15 +259,14 @@ def main(values: list[str] | None = None) -> int:
     """Command line; 0 when done, 3 when stopped before the end, 2 and one line on stderr for bad input."""
     arguments = _arguments(values)
     torch.set_num_threads(arguments.threads)
+    stop = StopRequest(arguments.max_minutes)
     try:
         config = load_pipeline_config(arguments.config)
         out = arguments.out or Path("runs") / config.name
         if arguments.rehearse:
             config, out = rehearsal(config, arguments.rehearse), out.with_name(f"{out.name}-rehearsal")
-        precision = cast(Any, config.precision)
-        fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
-        fabric.launch()
-        done = Pipeline(config, out, fabric, StopRequest(arguments.max_minutes)).run()
+        fabric = open_fabric(arguments.accelerator, config.precision, arguments.devices)
+        done = Pipeline(config, out, fabric, stop).run()
     except StereoDpError as error:
         print(f"training.pipeline: {error}", file=sys.stderr)
         return 2

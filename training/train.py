@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import set_rows
 from stereo_dp_ros.core.models import load_model
-from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import build_network, describe_network, load_network
-from training.command import Parser
+from training.command import Parser, at_least_1, minutes
 from training.config import TrainConfig, load_config
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
 from training.loader import SceneSource
+from training.processes import open_fabric
 from training.sources import LaterScenes, build_scenes
 from training.trainer import Trainer
 
@@ -57,13 +55,11 @@ def _arguments() -> argparse.Namespace:
     parser = Parser("train", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file of a run")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and events")
-    parser.add_argument("--max-minutes", type=float, help="stop after so long, with a checkpoint")
-    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between checkpoints (%(default)s)")
+    parser.add_argument("--save-minutes", type=minutes, default=5.0, help="time between checkpoints (%(default)s)")
     parser.add_argument("--init", help="model (name or manifest) to start from; a checkpoint in --out goes before it")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to score at every checkpoint")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch (%(default)s)")
-    parser.add_argument("--accelerator", default="auto", help="of Lightning Fabric (%(default)s)")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (%(default)s)")
+    parser.add_argument("--devices", type=at_least_1, default=1, help="processes or GPUs (%(default)s)")
+    parser.add_run_options()
     return parser.parse_args()
 
 
@@ -71,17 +67,16 @@ def main() -> int:
     """Command line; 2 and one line on stderr for bad input."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    stop = StopRequest(arguments.max_minutes)
     try:
         config = load_config(arguments.config)
-        precision = cast(Any, config.precision)
-        fabric = Fabric(accelerator=arguments.accelerator, devices=arguments.devices, precision=precision)
-        fabric.launch()
+        pairs = find_pairs(arguments.pairs) if arguments.pairs else []
+        fabric = open_fabric(arguments.accelerator, config.precision, arguments.devices)
         initial = None
         if arguments.init:
             config, initial = begun_with(arguments.init, config)
         trainer = Trainer(config, training_scenes(config), arguments.out, fabric, initial=initial)
-        stop = StopRequest(arguments.max_minutes)
-        trainer.run(stop, arguments.save_minutes, lambda t: _score(t, arguments.pairs))
+        trainer.run(stop, arguments.save_minutes, lambda t: _score(t, pairs))
     except StereoDpError as error:
         print(f"training.train: {error}", file=sys.stderr)
         return 2
@@ -112,10 +107,8 @@ def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, T
     return dataclasses.replace(config, network=description), network.state_dict()
 
 
-def _score(trainer: Trainer, pairs: Path | None) -> None:
-    if pairs is None:
-        return
-    for row in set_rows(evaluate_pairs(trainer.average.network, find_pairs(pairs))):
+def _score(trainer: Trainer, pairs: list[PairFolder]) -> None:
+    for row in set_rows(evaluate_pairs(trainer.average.network, pairs)) if pairs else []:
         line = f"{trainer.sample} samples, {row['name']}: epe {row['epe']:.2f} px, bad-2.0 {row['bad_2']:.1f} %"
         print(line, file=sys.stderr, flush=True)
 

@@ -23,6 +23,7 @@ from training.errors import TrainingError
 from training.loader import Batches, CroppedScenes, SceneSource, build_loader, without_traceback
 from training.losses import Objective, Supervised
 from training.pictures import sample_picture
+from training.processes import any_process
 from training.record import run_record
 from training.rendering import PackedScenes, packed_source, rendered
 from training.reuse import ReusedScenes
@@ -130,9 +131,9 @@ class Trainer:
                 if number % LOG_EVERY_STEPS == 0:
                     self._log(writer, terms)
                     progress.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in terms.items()), refresh=False)
-                if self._any(should_stop()):
+                if any_process(self.fabric, should_stop()):  # all leave the loop after the same step
                     break
-                if self._any(time.monotonic() - saved_at > 60.0 * every_minutes):
+                if any_process(self.fabric, time.monotonic() - saved_at > 60.0 * every_minutes):
                     self.save()
                     self._call(on_checkpoint)
                     saved_at = time.monotonic()
@@ -228,13 +229,6 @@ class Trainer:
                 f"{', '.join(bad)} not finite at sample {self.sample} (of samples {batch['index'].tolist()});"
                 " stopped before the step"
             )
-
-    def _any(self, here: bool) -> bool:
-        """Whether it is so in any of the processes: all must leave the loop after the same step."""
-        if self.fabric.world_size == 1:
-            return here
-        count = torch.tensor(float(here), device=self.fabric.device)
-        return float(cast(Tensor, self.fabric.all_reduce(count, reduce_op="sum"))) > 0
 
     def _call(self, on_checkpoint: Callable[[Trainer], None]) -> None:
         if self.fabric.is_global_zero:

@@ -1,14 +1,21 @@
-"""One step of a trainer in a process of `torch.distributed.run`; the first one writes the gradients."""
+"""A trainer's step, and a pipeline's cut, in a process of `torch.distributed.run`; the first one writes results."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
+from training import pipeline
 from training.config import DataConfig, OptimConfig, TrainConfig
+from training.pipeline import Pipeline
+from training.pipeline_config import PipelineConfig
+from training.processes import open_fabric
+from training.prune import PruneConfig, prune_step
+from training.stages import TeacherConfig, ValidationConfig
 from training.trainer import Trainer
 
 NETWORK = {
@@ -39,11 +46,35 @@ class UnevenScenes:
         }
 
 
-def main(out: Path, processes: int) -> None:
+def stop_and_cut(out: Path, fabric: Fabric) -> None:
+    """A pipeline's first cut; in each process a line of what became of a stop in the last, and whether it cut."""
+    data = DataConfig(scene={"width_px": 96, "height_px": 64}, crop_height_px=64, crop_width_px=96, workers=0)
+    config = PipelineConfig(
+        "cut",
+        NETWORK,
+        {"scenes": data},
+        TeacherConfig(model="corr_s"),
+        distil=[],
+        finetune=[],
+        validation=ValidationConfig("scenes", scenes=1, width_px=96, height_px=64),
+        init="NETWORK",
+        baseline=False,
+        prune=PruneConfig(steps=1),
+    )
+    network = torch.manual_seed(0) and pipeline.build_network(NETWORK)
+    pipeline.model_network = lambda _: network  # type: ignore[assignment,return-value]
+    cuts = []
+    pipeline.prune_step = lambda *arguments: cuts.append(prune_step(*arguments))  # type: ignore[assignment]
+    going_on = Pipeline(config, out, fabric, lambda: fabric.global_rank == fabric.world_size - 1).run()
+    cutting = Pipeline(config, out, fabric, lambda: False)
+    cutting._fit = lambda _name, description, *_, **__: description  # type: ignore[method-assign,assignment]
+    width = cutting._prune(1)["channels"]["cost.layers.0.0"]  # type: ignore[index]
+    (out / f"{fabric.global_rank}.json").write_text(json.dumps([going_on, len(cuts), width]))
+
+
+def main(out: Path) -> None:
     torch.set_num_threads(1)
-    strategy = "ddp" if processes > 1 else "auto"
-    fabric = Fabric(accelerator="cpu", devices=processes, strategy=strategy, precision="64-true")
-    fabric.launch()
+    fabric = open_fabric("cpu", "64-true", 1)
     config = TrainConfig(
         NETWORK,
         samples=4,
@@ -56,7 +87,8 @@ def main(out: Path, processes: int) -> None:
     if fabric.is_global_zero:
         gradients = {name: p.grad for name, p in trainer.network.named_parameters()}
         torch.save({"gradients": gradients, "buffers": dict(trainer.network.named_buffers())}, out / "step.pt")
+    stop_and_cut(out, fabric)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ def step(out: Path, processes: int, repository: Path) -> dict[str, dict[str, tor
     out.mkdir()
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     run = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), str(out), str(processes)],
+        [sys.executable, *launcher, str(SCRIPT), str(out)],
         cwd=repository,
         env={**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -29,6 +30,12 @@ def step(out: Path, processes: int, repository: Path) -> dict[str, dict[str, tor
 
 def test_two_processes_have_the_gradients_of_one_with_the_same_global_batch(tmp_path: Path, repository: Path) -> None:
     one, two = step(tmp_path / "one", 1, repository), step(tmp_path / "two", 2, repository)
+    assert [json.loads((tmp_path / name).read_text())[:2] for name in ("one/0.json", "two/0.json", "two/1.json")] == [
+        [False, 1],
+        [False, 1],  # stopped though it was not asked itself
+        [False, 0],  # did not cut, and has the network all the same
+    ]
+    assert len({(tmp_path / name).read_text()[-8:] for name in ("one/0.json", "two/0.json", "two/1.json")}) == 1
     assert one["gradients"].keys() == two["gradients"].keys()
     # In doubles: a rounding that differs between batches of two and of four moves single units across a ReLU's edge.
     for name, gradient in one["gradients"].items():
