@@ -142,7 +142,9 @@ class RunMonitor:
         offset_ns = self._run.synchronizer.last_offset_ns
         if offset_ns is None:
             return
-        expected = "equal stamps (set approximate_sync, or synchronize the cameras)"
+        expected = (
+            "equal stamps (set approximate_sync, synchronize the cameras, or raise queue_size if one side is late)"
+        )
         if self._parameters.approximate_sync:
             expected = f"less than {self._parameters.sync_tolerance_s * 1e3:g} ms (raise sync_tolerance_s)"
         left_topic, right_topic = (image.topic for image in self._run.images)

@@ -90,24 +90,25 @@ def test_two_nodes_in_one_process(rig: Rig) -> None:
         for kind in ("image_rect", "camera_info")
     ]
     rig.advertise(topics)
-    rig.user.create_subscription(DisparityImage, "rear/disparity", rig.received["rear"].append, 10)
-    rig.until(lambda: rear.count_subscribers("disparity"), "the rear's disparity is subscribed to")
+    for name, node in (("front", front), ("rear", rear)):
+        rig.user.create_subscription(DisparityImage, f"{name}/disparity", rig.received[name].append, 10)
+        rig.until(lambda: node.count_subscribers("disparity"), f"{name}/disparity is subscribed to")  # noqa: B023
     header = rig.header()
     left, right = PlaneScene().messages("rgb8", header)
-    left_info, right_info = PlaneScene().camera_infos()
-    rig.publishers["rear/left/camera_info"].publish(left_info)
-    rig.publishers["rear/right/camera_info"].publish(right_info)
+    for name, info in zip(("left", "right"), PlaneScene().camera_infos(), strict=True):
+        rig.publishers[f"rear/{name}/camera_info"].publish(info)
     rig.publishers["front/left/image_rect"].publish(Image(header=header))
     rig.publishers["front/right/image_rect"].publish(Image(header=header))
-    rig.pause(0.1)
+    rig.until(lambda: counts(front) == (1, 0, {"bad_image": 1}), "the front's images have no encoding")
     rig.publishers["rear/left/image_rect"].publish(left)
     rig.publishers["rear/right/image_rect"].publish(right)
     rig.until(lambda: rig.received["rear"], "the rear's disparity")
     assert rig.received["rear"][0].header == header
-    assert counts(front) == (1, 0, {"no_subscribers": 1})
-    rig.until(
-        lambda: (
-            {status.name for status in rig.diagnostics} == {"front/stereo_node: stereo", "rear/stereo_node: stereo"}
-        ),
-        "both report",
-    )
+    assert not rig.received["front"]
+    assert counts(rear) == (1, 1, {})
+    wrong = rig.fault("/front/left/image_rect: encoding is ''")
+    assert wrong.name == "front/stereo_node: stereo"
+    rig.diagnostics.clear()
+    rig.until(lambda: {status.name for status in rig.diagnostics} == {wrong.name, "rear/stereo_node: stereo"}, "both")
+    messages = [status.message for status in rig.diagnostics if status.name != wrong.name]
+    assert messages and not any("encoding" in message for message in messages)
