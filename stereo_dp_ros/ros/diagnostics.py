@@ -20,6 +20,7 @@ __all__ = ["RunMonitor", "diagnostic_array"]
 
 SILENCE_S = 2.0  # without a message for this long an input is missing
 ANSWER_S = 3.0  # since the last answer, until which pairs are being processed
+STALL_S = 10.0  # on one pair, after which the network is said to hang
 FAULT_MEMORY_S = 3.0  # a fault stays in the diagnostics for this long after it was seen
 
 
@@ -55,12 +56,25 @@ class _Counts:
     matched: int
     published: int
     too_old: int
+    dropped: int
+    not_begun: int
+
+    @property
+    def in_flight(self) -> int:
+        """Pairs that wait or are worked on."""
+        return self.matched - self.published - self.dropped
+
+    @property
+    def ended(self) -> int:
+        """Pairs that the inference thread is done with."""
+        return self.published + self.dropped - self.not_begun
 
 
 class RunMonitor:
     """Watches an `ActiveRun` and its outputs, and lists what is measured.
 
-    Reports silent inputs, stamps that never match, pairs that all wait too long, and subscribers that get nothing.
+    Reports silent inputs, stamps that never match, pairs that all wait too long, a network that hangs, and
+    subscribers that get nothing.
     """
 
     def __init__(self, run: ActiveRun, outputs: Outputs, faults: FaultLog, parameters: NodeParameters) -> None:
@@ -69,7 +83,7 @@ class RunMonitor:
         self._faults = faults
         self._parameters = parameters
         self._unserved_before: set[str] = set()
-        self._before = self._paired = self._answered = self._counts()
+        self._before = self._paired = self._answered = self._moved = self._counts()
 
     @property
     def idle(self) -> str:
@@ -90,13 +104,23 @@ class RunMonitor:
         silent = self._report_silence(now.at_ns)
         self._report_mismatch(now, before, silent)
         self._report_age(now, before)
+        self._report_stall(now)
         self._report_unserved()
         return {**self._rates(now, before), **self._pairs(), **self._stamps(), **self._latencies()}
 
     def _counts(self) -> _Counts:
         left, right = self._run.synchronizer.received
         matched, published, dropped = self._run.counts.snapshot()
-        return _Counts(time.monotonic_ns(), left, right, matched, published, dropped.get("too_old", 0))
+        return _Counts(
+            time.monotonic_ns(),
+            left,
+            right,
+            matched,
+            published,
+            too_old=dropped.get("too_old", 0),
+            dropped=sum(dropped.values()),
+            not_begun=dropped.get("superseded", 0) + dropped.get("rate_limit", 0),
+        )
 
     def _report_silence(self, now_ns: int) -> set[str]:
         """Report inputs that are missing; return their topics."""
@@ -164,6 +188,19 @@ class RunMonitor:
                 "than max_age_s (raise it, or have the network work at a smaller inference_width and inference_height)",
                 Severity.WARN,
             )
+
+    def _report_stall(self, now: _Counts) -> None:
+        if now.in_flight == 0 or now.ended > self._moved.ended:
+            self._moved = now
+        seconds = (now.at_ns - self._moved.at_ns) * 1e-9
+        if seconds <= STALL_S:
+            self._faults.resolve("stall")
+            return
+        self._faults.report(
+            "stall",
+            f"the network has worked on one pair for {seconds:.0f} s, expected an answer (take a smaller "
+            "inference_width and inference_height; if its device hangs: deactivate, clean up, configure and activate)",
+        )
 
     def _report_unserved(self) -> None:
         """Report subscribers that are known but not matched in two looks, for matching takes a moment."""

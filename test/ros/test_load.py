@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from pair_checks import assert_closed, assert_recovers, counts
 from rclpy.parameter import Parameter
@@ -14,6 +15,7 @@ from sensor_msgs.msg import Image
 from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.disparity import DisparityMap
+from stereo_dp_ros.ros import diagnostics
 
 
 def test_inference_that_fails_once_and_always(rig: Rig) -> None:
@@ -58,6 +60,24 @@ def test_the_newest_pair_wins(rig: Rig) -> None:
     assert [message.header for message in rig.received["disparity"]] == [headers[0], headers[5]]
     assert_closed(rig, node)
     assert counts(node) == (6, 2, {"superseded": 4})
+
+
+def test_a_network_that_hangs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer pairs take each other's place meanwhile; it is told until there is an answer."""
+    monkeypatch.setattr(diagnostics, "STALL_S", 1.0)
+    release = threading.Event()
+
+    def infer(left: np.ndarray, right: np.ndarray) -> DisparityMap:
+        release.wait(20)
+        return DisparityMap(np.full((96, 160), 20, np.float32), np.ones((96, 160), np.float32), 0.0, 64.0)
+
+    node = rig.start(FunctionEstimator(infer), max_rate_hz=5.0)
+    rig.connect()
+    status = rig.fault("the network has worked on one pair for ", rig.publish_scene)
+    assert status.level == DiagnosticStatus.ERROR
+    assert counts(node)[1] == 0 and counts(node)[2].keys() == {"superseded", "rate_limit"}
+    release.set()
+    assert_recovers(rig, node)
 
 
 def test_rate_limit_and_age(rig: Rig) -> None:
