@@ -18,6 +18,7 @@ _MAX_HAMMING = 40  # of 256 bits; higher ones are mostly wrong
 _MIN_MATCHES = 40
 _MIN_INLIERS = 0.6  # of the matches that fit one epipolar geometry, whichever it is; fewer is chance
 _WORKING_WIDTH_PX = 1280
+_SMALLEST_PX = 32  # of either side; of less there is nothing left in the features' pyramid
 _WINDOW_PX = 15
 _MAX_REFINEMENT_PX = 3.0  # what goes farther has found something else
 
@@ -37,7 +38,7 @@ class RowAlignment:
 
 
 def measure_alignment(left: UInt8Array, right: UInt8Array) -> RowAlignment | None:
-    """Match ORB features of a pair; None where too few agree to say anything (dark, blurred or bare).
+    """Match ORB features of a pair; None where too few agree to say anything (dark, blurred, bare or tiny).
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def measure_alignment(left: UInt8Array, right: UInt8Array) -> RowAlignment | Non
     Takes about 20 ms of one core at 640x480. (ORB: Rublee et al., ICCV 2011.)
     """
     scale = max(1.0, left.shape[1] / _WORKING_WIDTH_PX)
+    if min(left.shape[:2]) < scale * _SMALLEST_PX:
+        return None
     grays = [_gray(image, scale) for image in (left, right)]
     found = [_features(gray) for gray in grays]
     if any(descriptors is None for _, descriptors in found):

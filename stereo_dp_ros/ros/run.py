@@ -200,7 +200,11 @@ class ActiveRun:
         if note and note != self._note:
             self._note = note
             self._node.get_logger().info(note)
-        self._check_rectification(processed)
+        try:
+            self._check_rectification(processed)
+        except Exception as error:  # the pair is answered, and the thread must survive
+            line = f"the images' alignment cannot be measured: {type(error).__name__}: {' '.join(str(error).split())}"
+            self._faults.report("rectification", line, Severity.WARN)
 
     def _check_rectification(self, processed: ProcessedPair) -> None:
         """Look at the images themselves now and then; a warning stays until a later look finds nothing."""

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from pair_checks import assert_closed
 from rclpy.parameter import Parameter
 from ros_rig import Rig
 from ros_scene import PlaneScene, textured_plane
@@ -118,3 +119,28 @@ def test_the_period_can_be_changed_while_the_node_runs(rig: Rig) -> None:
     assert result.successful
     rig.diagnostics.clear()
     rig.fault("pairs are processed", lambda: publish(moved(right, 6.0)))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 4000), (4000, 1), (5000, 100), (31, 31)])
+def test_tiny_images_say_nothing(width: int, height: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    assert measure_alignment(image, image) is None
+
+
+def test_a_check_that_fails_costs_nothing_else(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs go on being answered, by the same thread."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("no\nmeasure")
+
+    monkeypatch.setattr("stereo_dp_ros.ros.run.measure_alignment", fail)
+    node = rig.start(rectification_check_period_s=0.001)
+    rig.connect()
+    rig.publish_scene()
+    rig.last("disparity")
+    status = rig.fault("the images' alignment cannot be measured: ValueError: no measure", rig.publish_scene)
+    assert status.level == DiagnosticStatus.WARN
+    count = len(rig.received["disparity"])
+    rig.publish_scene()
+    rig.last("disparity", count + 1)
+    assert_closed(rig, node)
