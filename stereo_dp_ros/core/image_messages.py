@@ -60,7 +60,10 @@ def decode_image(message: Any, name: str) -> NDArray[np.uint8]:
 
 
 def decode_compressed(message: Any, name: str) -> NDArray[np.uint8]:
-    """Pixels of a CompressedImage (JPEG, PNG), as `decode_image` returns them; ImageError if it cannot be decoded."""
+    """Pixels of a CompressedImage (JPEG, PNG), as `decode_image` returns them; ImageError if it cannot be decoded.
+
+    Its `format` is that of compressed_image_transport, which alone says that gray pixels are a Bayer mosaic.
+    """
     data = np.frombuffer(memoryview(message.data), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
@@ -72,9 +75,18 @@ def decode_compressed(message: Any, name: str) -> NDArray[np.uint8]:
     if image.dtype != np.uint8:
         raise ImageError(f"{name}: compressed pixels are {image.dtype}, expected 8-bit, or 16-bit gray")
     if image.ndim == 2:
-        return np.asarray(image, np.uint8)
+        mosaic = _mosaic_conversion(message.format)
+        return np.asarray(image if mosaic is None else cv2.cvtColor(image, mosaic), np.uint8)
     conversion = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
+
+
+def _mosaic_conversion(image_format: str) -> int | None:
+    """OpenCV's conversion to RGB where gray pixels are a mosaic; of `bayer_…; jpeg compressed mono8` they are not."""
+    encoding, _, compression = image_format.partition(";")
+    if not encoding.strip().startswith("bayer_") or compression.strip().endswith("mono8"):
+        return None
+    return ENCODINGS.get(encoding.strip(), (0, 0, None))[2]
 
 
 def require_layout(message: Any, name: str) -> None:

@@ -188,6 +188,26 @@ def test_compressed(pixels: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
+    ("image_format", "is_mosaic"),
+    [
+        ("bayer_grbg8; png compressed ", True),
+        ("bayer_grbg8; jpeg compressed bayer_grbg8", True),
+        ("bayer_grbg8; jpeg compressed mono8", False),  # which the publisher made gray
+        ("mono8; png compressed ", False),
+        ("bayer_other; png compressed ", False),
+        ("png", False),
+    ],
+)
+def test_compressed_mosaic(image_format: str, is_mosaic: bool) -> None:
+    """compressed_image_transport keeps a mosaic unless its format says mono8."""
+    pixels = mosaic("grbg")
+    compressed = CompressedImage(format=image_format)
+    compressed.data.frombytes(cv2.imencode(".png", pixels)[1].tobytes())
+    decoded = ImageDecoder(no_bridge).decode(compressed, "topic")
+    np.testing.assert_array_equal(decoded, UNIFORM if is_mosaic else pixels)
+
+
+@pytest.mark.parametrize(
     ("data", "line"),
     [
         (b"", "/cam: 0 bytes of format 'jpeg' cannot be decoded, expected JPEG or PNG"),
