@@ -140,12 +140,20 @@ class StereoNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and end the inference thread."""
-        self._stop_run()
+        try:
+            self._stop_run()
+        except Exception as error:
+            self._failed("deactivate", error)
+            return TransitionCallbackReturn.ERROR
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and the publishers."""
-        self._free_configured()
+        try:
+            self._free_configured()
+        except Exception as error:
+            self._failed("clean up", error)
+            return TransitionCallbackReturn.ERROR
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -202,11 +210,10 @@ class StereoNode(LifecycleNode):
         return run is None or run.stop()
 
     def _free_configured(self) -> None:
-        if self._configured is None:
-            return
-        self._configured.outputs.close()
-        self._configured.pipeline.close()
-        self._configured = None
+        configured, self._configured = self._configured, None
+        if configured is not None:
+            configured.pipeline.close()
+            configured.outputs.close()
 
     def _tell_builtin(self, *reasons: str) -> None:
         """Say once why a built-in equivalent stands in for a ROS package."""

@@ -86,6 +86,31 @@ def test_transitions_that_the_state_does_not_have(rig: Rig) -> None:
     assert state(node) == "active"
 
 
+@pytest.mark.parametrize(
+    ("transition", "method"),
+    [("deactivate", "stereo_dp_ros.ros.run.Input.close"), ("clean up", "stereo_dp_ros.ros.outputs.Outputs.close")],
+)
+def test_what_fails_on_the_way_down_is_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, transition: str, method: str
+) -> None:
+    """The node is unconfigured then, and can be brought up again."""
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("no such handle")
+
+    node = rig.start()
+    if transition == "clean up":
+        node.trigger_deactivate()
+    with monkeypatch.context() as patch:
+        patch.setattr(method, fail)
+        trigger = node.trigger_deactivate if transition == "deactivate" else node.trigger_cleanup
+        assert trigger() == TransitionCallbackReturn.ERROR
+    assert state(node) == "unconfigured"
+    rig.fault(f"{transition} failed: RuntimeError: no such handle")
+    assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    rig.until(lambda: "failed" not in rig.diagnostics[-1].message, "it is mended")
+
+
 def test_cycles_leave_nothing_behind(rig: Rig) -> None:
     """Subscriptions work after many cycles, and neither threads nor entities pile up."""
     node = rig.start()
@@ -121,8 +146,9 @@ def test_the_executor_waits_for_no_more_than_it_must(rig: Rig) -> None:
     assert len(events) <= 4 + 2, "the publisher of /parameter_events is rclpy's own; its events differ by release"
 
 
-def test_deactivating_while_inferring(rig: Rig) -> None:
+def test_deactivating_while_inferring(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pair at work is finished without output, the one that waits is let go; both are counted."""
+    monkeypatch.setattr("stereo_dp_ros.ros.run._STOP_TIMEOUT_S", 20.0)  # however busy the machine is
     release, begun = threading.Event(), threading.Event()
     plane = plane_estimator(20.0)
 
