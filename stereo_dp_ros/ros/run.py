@@ -139,15 +139,15 @@ class ActiveRun:
             subscribed.refresh()
 
     def stop(self) -> bool:
-        """Unsubscribe and end the thread; whatever waits is let go and counted.
+        """End the thread and unsubscribe; whatever waits is let go and counted.
 
         Returns whether the thread has ended; an inference that takes long ends it later, without output.
         """
         self._stopped.set()
-        for subscribed in (*self.images, *self.camera_infos):
-            subscribed.close()
         if self._worker.stop(_STOP_TIMEOUT_S) is not None:
             self.counts.drop("deactivated")
+        for subscribed in (*self.images, *self.camera_infos):
+            subscribed.close()
         self.synchronizer.clear()
         self._infos.clear()
         self._faults.resolve("rectification")

@@ -106,6 +106,7 @@ def test_what_fails_on_the_way_down_is_told(
         trigger = node.trigger_deactivate if transition == "deactivate" else node.trigger_cleanup
         assert trigger() == TransitionCallbackReturn.ERROR
     assert state(node) == "unconfigured"
+    assert not inference_threads()
     rig.fault(f"{transition} failed: RuntimeError: no such handle")
     assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     rig.until(lambda: "failed" not in rig.diagnostics[-1].message, "it is mended")
