@@ -22,7 +22,13 @@ from stereo_dp_ros.ros.diagnostics import RunMonitor, diagnostic_array
 from stereo_dp_ros.ros.faults import FaultLog, Severity
 from stereo_dp_ros.ros.log_handler import RosLogHandler
 from stereo_dp_ros.ros.outputs import Outputs
-from stereo_dp_ros.ros.parameters import NodeParameters, check_changes, declare_parameters, read_parameters
+from stereo_dp_ros.ros.parameters import (
+    NodeParameters,
+    check_changes,
+    declare_parameters,
+    read_parameters,
+    unknown_parameters,
+)
 from stereo_dp_ros.ros.pipeline import Estimator, Pipeline
 from stereo_dp_ros.ros.qos import NO_PUBLISHER_EVENTS
 from stereo_dp_ros.ros.rectification import Rectification
@@ -85,6 +91,8 @@ class StereoNode(LifecycleNode):
         self._log_handler = RosLogHandler(self.get_logger())
         self._log_handler.attach()
         self._live = declare_parameters(self)
+        for line in unknown_parameters(self):
+            self.get_logger().warning(line)
         self._told: set[str] = set()
         self._configured: _Configured | None = None
         self._run: ActiveRun | None = None

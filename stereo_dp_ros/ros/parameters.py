@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +11,15 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-__all__ = ["PARAMETERS", "NodeParameters", "ParameterSpec", "declare_parameters", "read_parameters", "check_changes"]
+__all__ = [
+    "PARAMETERS",
+    "NodeParameters",
+    "ParameterSpec",
+    "check_changes",
+    "declare_parameters",
+    "read_parameters",
+    "unknown_parameters",
+]
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,18 @@ def declare_parameters(node: Node) -> NodeParameters:
         if reason := spec.reason_against(value):
             raise ValueError(reason)
     return read_parameters(node)
+
+
+def unknown_parameters(node: Node) -> list[str]:
+    """Return a line for each value that was given at start for a parameter that the node does not have."""
+    lines = []
+    for name in sorted(node._parameter_overrides):
+        if node.has_parameter(name) or name.startswith("qos_overrides."):
+            continue
+        nearest = difflib.get_close_matches(name, _SPEC_OF, 1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(_SPEC_OF)}"
+        lines.append(f"parameter {name} is unknown and ignored: {hint}")
+    return lines
 
 
 def read_parameters(node: Node, changes: Iterable[Parameter] = ()) -> NodeParameters:

@@ -276,6 +276,17 @@ def test_parameters_that_are_refused(rig: Rig, name: str, value: Any, reason: st
     assert node.get_parameter(name).value == before
 
 
+def test_misspelled_parameters_are_told(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    """rclpy passes over them."""
+    given = {"confidence_treshold": 0.5, "zzz": 1, "confidence_threshold": 0.25, "use_sim_time": False}
+    node = rig.start(autostart=False, wait=False, **given)
+    assert node.get_parameter("confidence_threshold").value == 0.25
+    lines = [line for line in capfd.readouterr().err.splitlines() if "is unknown" in line]
+    assert len(lines) == 2
+    assert "parameter confidence_treshold is unknown and ignored: did you mean confidence_threshold?" in lines[0]
+    assert "parameter zzz is unknown and ignored: expected one of model, backend, " in lines[1]
+
+
 def test_parameters_read_at_configure_change_between(rig: Rig) -> None:
     sizes: list[Any] = []
 
