@@ -18,6 +18,7 @@ __all__ = ["SIDES", "CameraInfos", "CameraPair", "MissingCameraInfoError"]
 
 _SIZES_KEPT = 8  # per side; more than a camera switches between
 _NEGLIGIBLE_LEFT_TX = 1e-9
+_LARGEST_BASELINE_M = 5.0  # more is a pair that was calibrated in millimetres, or no robot
 
 SIDES = ("left", "right")
 
@@ -48,6 +49,16 @@ class CameraPair:
             f"P[3] of the left camera is {left_tx:g}, not 0: the baseline is taken between the two cameras, "
             f"({left_tx:g} - {right_tx:g}) / {self.right.p[0]:g} = {self.calibration.baseline_m:.6g} m, and points "
             "are in the left camera's own optical frame"
+        )
+
+    @property
+    def doubt(self) -> str:
+        """What looks wrong with this calibration though it can be used, or an empty string."""
+        if self.calibration.baseline_m <= _LARGEST_BASELINE_M:
+            return ""
+        return (
+            f"the baseline is {self.calibration.baseline_m:.6g} m, expected metres, at most "
+            f"{_LARGEST_BASELINE_M:g} of them (was the pair calibrated in millimetres?)"
         )
 
 

@@ -150,7 +150,7 @@ class ActiveRun:
             subscribed.close()
         self.synchronizer.clear()
         self._infos.clear()
-        self._faults.resolve("rectification")
+        self._faults.resolve("rectification", "calibration")
         return self._worker.ended
 
     def on_pair(self, pair: ImagePair) -> None:
@@ -200,6 +200,11 @@ class ActiveRun:
         if note and note != self._note:
             self._note = note
             self._node.get_logger().info(note)
+        if processed.cameras.doubt:
+            topics = " and ".join(info.topic for info in self.camera_infos)
+            self._faults.report("calibration", f"{topics}: {processed.cameras.doubt}", Severity.WARN, lasting=True)
+        else:
+            self._faults.resolve("calibration")
         try:
             self._check_rectification(processed)
         except Exception as error:  # the pair is answered, and the thread must survive

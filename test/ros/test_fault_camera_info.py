@@ -70,6 +70,20 @@ def test_bad_camera_info(rig: Rig, capfd: pytest.CaptureFixture[str], change: Ch
     assert len(logged) == 1, "three of a kind are one line"
 
 
+def test_a_baseline_in_millimetres(rig: Rig) -> None:
+    """It can be used, and gives depths a thousand times too large; so it is only a warning."""
+    node = rig.start()
+    rig.connect(scene=PlaneScene(baseline_m=200.0))
+    rig.publish_scene()
+    assert rig.last("disparity").t == 200.0
+    status = rig.fault("camera_info: the baseline is 200 m, expected metres, at most 5 of them", rig.publish_scene)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message.startswith("/left/camera_info and /right/camera_info: ")
+    rig.publish_infos()
+    rig.pause(0.1)
+    assert_recovers(rig, node)
+
+
 def test_camera_info_changes_while_running(rig: Rig) -> None:
     """Another calibration, and another resolution, each from the next pair on."""
     node = rig.start(plane_estimator(20.0))
