@@ -117,6 +117,11 @@ class StereoNode(LifecycleNode):
         """What runs while the node is active, else None."""
         return self._run
 
+    def report_failure(self, error: Exception) -> None:
+        """Say, in the log and the diagnostics, that a callback raised `error`."""
+        line = " ".join(f"a callback failed: {type(error).__name__}: {error}".split())
+        self._faults.report("callback", line)
+
     def close(self) -> bool:
         """Free everything, whatever the state; return whether the inference thread has ended."""
         self._end_autostart()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ros_rig import Rig
+from ros_scene import PlaneScene
 
 COMMAND = [sys.executable, "-m", "stereo_dp_ros.ros.main"]
 
@@ -165,10 +166,22 @@ def test_a_node_without_a_model_stays_up(start: Start, rig: Rig) -> None:
     assert process.wait(timeout=30) == 0
 
 
+def test_a_callback_that_fails_is_told(start: Start, rig: Rig) -> None:
+    """It ends neither the process nor the executor's thread."""
+    broken = "import stereo_dp_ros.ros.inputs as inputs\ninputs.Input._on_message = lambda self, _: {}['a key']\n"
+    code = PLANE_NODE.format(folder=str(Path(__file__).parent))
+    code = code.replace("import ros_scene\n", f"import ros_scene\n{broken}")
+    process = start([sys.executable, "-c", code])
+    rig.until(lambda: rig.diagnostics, "the node reports", timeout_s=30.0)
+    rig.advertise(("left/camera_info",))
+    info, _ = PlaneScene().camera_infos()
+    rig.fault("a callback failed: KeyError: 'a key'", lambda: rig.publish(left_camera_info=info))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
 def test_a_pair_from_another_process(start: Start, rig: Rig) -> None:
     """Remapped inputs, a parameter file of the repository's, and a whole image over shared memory."""
-    from ros_scene import PlaneScene
-
     config = Path(__file__).resolve().parents[2] / "config" / "stereo.yaml"
     remappings = [
         f"{side}/{name}:=camera/{side}/{name}" for side in ("left", "right") for name in ("image_rect", "camera_info")
