@@ -21,6 +21,7 @@ __all__ = ["run_node"]
 
 _USAGE = "usage: stereo_node [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]"
 _FEW_CORES = 2  # OpenCV's threads spin for more work while the network needs them all, and gain 0.2 ms at 1280x720
+_LARGEST_DOMAIN_ID = 232  # RTPS: its ports start at 7400 + 250 for each
 _AFTER_A_FAILURE_S = 0.01  # what fails over and over does not take a whole core
 _SOURCE_LOCATION = re.compile(r", at /\S+:\d+")
 
@@ -46,6 +47,9 @@ def run_node(argv: list[str], wait_for_signal: Callable[[], None]) -> int:
         return 0
     if extra:
         return _refuse(f"unexpected arguments {' '.join(extra)}; {_USAGE}")
+    domain = os.environ.get("ROS_DOMAIN_ID", "")
+    if domain.isdecimal() and int(domain) > _LARGEST_DOMAIN_ID:  # Fast DDS would end the process itself
+        return _refuse(f"ROS_DOMAIN_ID: found {domain}, expected 0 to {_LARGEST_DOMAIN_ID}")
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         set_logger_level("rcl", LoggingSeverity.UNSET)

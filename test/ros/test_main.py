@@ -67,6 +67,8 @@ def start(domain_id: int, tmp_path: Path) -> Iterator[Start]:
     ("arguments", "changes", "words"),
     [
         ([], {"ROS_LOG_DIR": "/dev/null/log"}, ["log directory '/dev/null/log'"]),
+        ([], {"ROS_DOMAIN_ID": "233"}, ["ROS_DOMAIN_ID: found 233, expected 0 to 232"]),
+        ([], {"ROS_DOMAIN_ID": "one"}, ["ROS_DOMAIN_ID is not an integral number"]),
         (["--wrong"], {}, ["unexpected arguments --wrong; usage: stereo_node"]),
         (["--ros-args", "--params-file", "/no/such.yaml"], {}, ["/no/such.yaml"]),
         (["--ros-args", "-p", "queue_size:=0"], {}, ["queue_size", "Min: 1"]),
