@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import forkserver, resource_tracker
 from typing import Any, Protocol
 
@@ -108,7 +111,7 @@ def build_loader(
         num_workers=workers,
         collate_fn=collate,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_single_thread if workers else None,
+        worker_init_fn=partial(_begin_worker, os.getpid()) if workers else None,
         multiprocessing_context=_worker_context() if workers else None,
     )
 
@@ -122,7 +125,8 @@ def without_traceback(error: StereoDpError) -> StereoDpError:
 def _worker_context() -> Any:
     """Workers come from a process without threads: a fork of one that has used its thread pools can hang.
 
-    It and they leave the signals that end a run to the run, which still wants its batch: Ctrl-C reaches them all.
+    It and they begin with the signals blocked that end a run, which reach a terminal's whole group of processes: the
+    run still wants its batch.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "cv2"])
@@ -135,6 +139,14 @@ def _worker_context() -> Any:
     return context
 
 
-def _single_thread(_worker: int) -> None:
+def _begin_worker(trainer: int, _worker: int) -> None:
+    threading.Thread(target=_end_with, args=(trainer,), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+def _end_with(trainer: int) -> None:
+    """End this process on the SIGTERM of the process `trainer`, which is how that one ends those that are left."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
+        pass
+    os._exit(0)
