@@ -27,7 +27,7 @@ from training.evaluate import network_from_checkpoint
 from training.processes import open_fabric
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
-from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_sources
+from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_ready
 from training.tables import LOSSES, TABLES, Row, compare, markdown, summary
 from training.teacher import Teacher
 from training.train import StopRequest
@@ -205,7 +205,7 @@ def _described(network: dict[str, Any]) -> dict[str, Any]:
 
 def _halved(run: RunConfig) -> RunConfig:
     optim = dataclasses.replace(run.optim, decay_samples=run.optim.decay_samples // 2)
-    return dataclasses.replace(run, samples=run.samples // 2, optim=optim)
+    return dataclasses.replace(run, samples=max(run.samples // 2, optim.batch_size), optim=optim)
 
 
 def _rehearsal(config: AblationConfig, steps: int) -> AblationConfig:
@@ -247,7 +247,7 @@ def main(values: list[str] | None = None) -> int:
         if arguments.rehearse:
             config, out = _rehearsal(config, arguments.rehearse), out.with_name(f"{out.name}-rehearsal")
             results_folder = out
-        require_sources(config.data, {"train.data": config.train.data, "validation.data": config.validation.data})
+        require_ready(config.data, {"train": config.train, "finetune": config.finetune}, config.validation)
         fabric = open_fabric(arguments.accelerator, config.precision)
         stop = StopRequest(arguments.max_minutes)
         workshop = Workshop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -83,6 +84,23 @@ class OptimConfig:
     clip_norm: float = 5.0
     ema_decay: float = 0.999
 
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)}, expected {said}"
+            for name, said, fits in (
+                ("batch_size", "at least 1", self.batch_size >= 1),
+                ("learning_rate", "above 0", 0.0 < self.learning_rate < math.inf),
+                ("weight_decay", "at least 0", 0.0 <= self.weight_decay < math.inf),
+                ("warmup_samples", "at least 0", self.warmup_samples >= 0),
+                ("decay_samples", "at least 0", self.decay_samples >= 0),
+                ("clip_norm", "above 0", self.clip_norm > 0.0),
+                ("ema_decay", "0 to 1", 0.0 <= self.ema_decay <= 1.0),
+            )
+            if not fits
+        ]
+        if problems:
+            raise TrainingError(f"optim: {'; '.join(problems)}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -106,8 +124,15 @@ class TrainConfig:
     first_scene: int = 0
 
     def __post_init__(self) -> None:
-        if self.first_scene < 0:
-            raise TrainingError(f"first_scene is {self.first_scene}; expected at least 0")
+        for name, value in (
+            ("seed", self.seed),
+            ("first_scene", self.first_scene),
+            ("data.workers", self.data.workers),
+        ):
+            if value < 0:
+                raise TrainingError(f"{name} is {value}; expected at least 0")
+        if self.samples < self.optim.batch_size:
+            raise TrainingError(f"samples is {self.samples}; expected at least a batch ({self.optim.batch_size})")
         if self.optim.decay_samples > self.samples:
             raise TrainingError(
                 f"optim.decay_samples is {self.optim.decay_samples}; expected at most samples ({self.samples})"

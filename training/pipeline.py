@@ -34,9 +34,9 @@ from training.evaluate import network_from_checkpoint
 from training.export import export_model
 from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
 from training.processes import any_process, open_fabric
-from training.prune import prune_step
+from training.prune import prune_step, require_spared
 from training.report import report, teacher_verdict
-from training.stages import RunConfig, Workshop, require_sources
+from training.stages import RunConfig, Workshop, require_ready
 from training.teacher import model_network
 from training.train import StopRequest
 
@@ -59,9 +59,12 @@ class Pipeline:
     """
 
     def __init__(self, config: PipelineConfig, out: Path, fabric: Fabric, should_stop: Callable[[], bool]) -> None:
-        named = {f"{place}[{i}].data": r.data for place, runs in config.runs().items() for i, r in enumerate(runs)}
-        require_sources(config.data, {**named, "validation.data": config.validation.data})
+        runs = {f"{place}[{i}]": run for place, runs in config.runs().items() for i, run in enumerate(runs)}
+        require_ready(config.data, runs, config.validation)
         self.student = _begun_with(config) if config.init else config.student
+        require_spared(build_network(self.student), config.prune)
+        if config.teacher.network:
+            build_network(config.teacher.network)
         self.config = config
         self.out = out
         self.fabric = fabric

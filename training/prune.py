@@ -22,7 +22,7 @@ from stereo_dp_ros.networks import StereoNetwork, build_network, describe_networ
 from stereo_dp_ros.networks.channels import channel_table
 from training.errors import TrainingError
 
-__all__ = ["PORTS", "Ports", "PruneConfig", "channel_importance", "original_channels", "prune_step"]
+__all__ = ["PORTS", "Ports", "PruneConfig", "channel_importance", "original_channels", "prune_step", "require_spared"]
 
 Convolution = nn.Conv2d | nn.Conv3d
 
@@ -122,8 +122,7 @@ def prune_step(network: StereoNetwork, step: int, config: PruneConfig) -> dict[s
     original = original_channels(network)
     keep = 1.0 - step * config.fraction
     names = {module: name for name, module in network.named_modules()}
-    if unknown := [pattern for pattern in config.spare if not _named([*names.values()], [pattern])]:
-        raise TrainingError(f"prune.spare: no layer is named {', '.join(unknown)}; expected names or patterns of names")
+    require_spared(network, config)
     graph = _graph(network, ports)
     for root in _roots(network, graph, (*ports.fixed, *_correlated(ports), *config.spare)):
         goal = max(config.least, _rounded(keep * original[names[root]][1], config.round_to))
@@ -141,6 +140,13 @@ def prune_step(network: StereoNetwork, step: int, config: PruneConfig) -> dict[s
     for parameter in network.parameters():
         parameter.grad = None
     return channel_table(network)
+
+
+def require_spared(network: StereoNetwork, config: PruneConfig) -> None:
+    """Raise a TrainingError if nothing in the network has a name to spare."""
+    names = [name for name, _ in network.named_modules()]
+    if unknown := [pattern for pattern in config.spare if not _named(names, [pattern])]:
+        raise TrainingError(f"prune.spare: no layer is named {', '.join(unknown)}; expected names or patterns of names")
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from stereo_dp_ros.backends import create_backend
+from stereo_dp_ros.backends import backend_status, create_backend
+from stereo_dp_ros.backends.registry import choices
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.evaluation import SceneScore, score_pairs, set_rows
 from stereo_dp_ros.core.models import Manifest, Model
@@ -44,7 +46,7 @@ from training.teacher import (
 )
 from training.trainer import Trainer
 
-__all__ = ["RunConfig", "TeacherConfig", "ValidationConfig", "Workshop", "latency_ms", "require_sources"]
+__all__ = ["RunConfig", "TeacherConfig", "ValidationConfig", "Workshop", "latency_ms", "require_ready"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,14 @@ class ValidationConfig:
     width_px: int = 640
     height_px: int = 480
     runtime: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scenes < 0 or not (self.scenes or self.pairs):
+            raise TrainingError(f"validation.scenes is {self.scenes}; expected at least 1, or pairs to measure on")
+        if min(self.width_px, self.height_px) < 32 or self.width_px % 32 or self.height_px % 32:
+            raise TrainingError(
+                f"validation.width_px and height_px are {self.width_px} and {self.height_px}; expected multiples of 32"
+            )
 
 
 @dataclass(frozen=True)
@@ -246,30 +256,55 @@ def _figures(scores: list[SceneScore]) -> dict[str, Any]:
     return {row["name"]: {"scenes": row["scenes"], **{m: round(row[m], 4) for m in names}} for row in rows}
 
 
-def require_sources(data: Mapping[str, DataConfig], named: Mapping[str, str]) -> None:
-    """Open every source, so that what is missing is told before anything starts.
+def require_ready(data: Mapping[str, DataConfig], runs: Mapping[str, RunConfig], validation: ValidationConfig) -> None:
+    """Open every source and look at every run, so that what is wrong is told before anything starts.
 
     Parameters
     ----------
-    named
-        Where in the config a source is named, and the name.
+    runs
+        By their place in the config.
 
     Raises
     ------
-    StereoDpError
-        A name is not in `data`, or files of a source are missing.
+    TrainingError
+        A name is not in `data`, files are missing, a run does not fit its source, or the runtime cannot be used.
     """
+    named = {**{f"{where}.data": run.data for where, run in runs.items()}, "validation.data": validation.data}
     wrong = [f"{where} is {name!r}" for where, name in named.items() if name not in data]
     if wrong:
         raise TrainingError(f"{', '.join(wrong)}; expected one of data: {', '.join(data) or 'none'}")
-    problems = []
-    for source in data.values():
-        try:
-            build_scenes(source)
-        except StereoDpError as error:
-            problems.append(str(error))
+
+    def held_out() -> None:
+        held_out_pairs(data[validation.data], max(1, validation.scenes))
+
+    checks: list[Callable[[], object]] = [partial(build_scenes, source) for source in data.values()]
+    checks += [partial(_require_fit, where, run, data[run.data]) for where, run in runs.items()]
+    checks += [partial(find_pairs, validation.pairs)] if validation.pairs else []
+    checks += [partial(_require_runtime, validation.runtime)] if validation.runtime else []
+    problems = [problem for check in [*checks, held_out] if (problem := _problem(check))]
     if problems:
-        raise TrainingError("; ".join(problems))
+        raise TrainingError("; ".join(dict.fromkeys(problems)))
+
+
+def _problem(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except StereoDpError as error:
+        return str(error)
+    return ""
+
+
+def _require_fit(where: str, run: RunConfig, data: DataConfig) -> None:
+    try:
+        TrainConfig({}, run.samples, data=data, optim=run.optim)
+    except TrainingError as error:
+        raise TrainingError(f"{where}: {error}") from error
+
+
+def _require_runtime(name: str) -> None:
+    reasons = [backend_status(choice.info, choice.device) for choice in choices(name)]
+    if None not in reasons:
+        raise TrainingError(f"validation.runtime {name}: {reasons[0]}")
 
 
 def latency_ms(network: StereoNetwork, width_px: int, height_px: int) -> float:

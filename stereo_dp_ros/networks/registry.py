@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from stereo_dp_ros.core.errors import ModelError
@@ -56,13 +57,31 @@ def build_network(description: Mapping[str, Any]) -> StereoNetwork:
         raise ModelError(
             f"unknown fields for network {kind!r}: {', '.join(wrong)}; there are: {', '.join(sorted(fields))}"
         )
-    config = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    _require_types(kind, config_class(), values)
+    config = config_class(**values)
     network: StereoNetwork = network_class(config)
     apply_channel_table(network, description.get("channels", {}))
     if "calibration" in description:
         slope, offset = description["calibration"]
         network.calibration = (float(slope), float(offset))
     return network
+
+
+def _require_types(kind: str, defaults: Any, values: Mapping[str, Any]) -> None:
+    """A ModelError unless each value has the type of the field's default, and its length where that is a tuple."""
+    wrong = []
+    for name, value in values.items():
+        default = getattr(defaults, name)
+        fits = type(value) is type(default)
+        expected = type(default).__name__
+        if isinstance(default, tuple):
+            fits = fits and len(value) == len(default) and all(type(v) is type(default[0]) for v in value)
+            expected = f"{len(default)} of {type(default[0]).__name__}"
+        if not fits:
+            wrong.append(f"{name} is {value!r}, expected {expected}")
+    if wrong:
+        raise ModelError(f"network {kind}: {'; '.join(wrong)}")
 
 
 def describe_network(network: StereoNetwork) -> dict[str, Any]:
@@ -83,7 +102,17 @@ def save_weights(network: StereoNetwork, path: Path) -> None:
 
 
 def load_network(description: Mapping[str, Any], weights: Path) -> StereoNetwork:
-    """Build a network and load its safetensors strictly; returned in evaluation mode."""
+    """Build a network and load its safetensors strictly; returned in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        On a wrong description, or a file that cannot be read or holds the weights of another network.
+    """
     network = build_network(description)
-    network.load_state_dict(load_file(weights), strict=True)
+    try:
+        network.load_state_dict(load_file(weights), strict=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = " ".join(str(error).split())
+        raise ModelError(f"{weights}: cannot be loaded ({said}), expected weights of the described network") from error
     return network.eval()

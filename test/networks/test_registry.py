@@ -48,8 +48,15 @@ def test_channel_table_of_a_narrowed_network_rebuilds_it(tmp_path: Path) -> None
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_weights(build_network(TINY), tmp_path / "w.safetensors")
     other = {**TINY, "config": {**TINY["config"], "mask_channels": 16}}
-    with pytest.raises(RuntimeError, match=r"mask\.weight"):
+    with pytest.raises(
+        ModelError, match=r"w\.safetensors: cannot be loaded .*mask\.weight.*, expected weights of the d"
+    ):
         load_network(other, tmp_path / "w.safetensors")
+    (tmp_path / "w.safetensors").write_bytes(b"half")
+    for name in ("w", "nowhere"):
+        with pytest.raises(ModelError, match=rf"{name}\.safetensors: cannot be loaded") as raised:
+            load_network(TINY, tmp_path / f"{name}.safetensors")
+        assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +64,12 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     [
         ({"type": "cor"}, "unknown network type 'cor'; there are: .*corr"),
         ({"type": "corr", "config": {"stem": 8}}, "unknown fields for network 'corr': stem; there are: "),
+        (
+            {"type": "corr", "config": {"stem_channels": "8", "match_channels": [8], "feature_channels": [8, 8, 8.5]}},
+            r"network corr: stem_channels is '8', expected int; match_channels is \(8,\), expected 2 of int;"
+            r" feature_channels is \(8, 8, 8\.5\), expected 3 of int",
+        ),
+        ({"type": "dtpnet", "config": {"spp": 1}}, "network dtpnet: spp is 1, expected bool"),
         ({"type": "corr", "chanels": {}}, "unknown keys: chanels"),
         ({"type": "corr", "channels": {"nowhere": [1, 1]}}, "layers that the network does not have: nowhere"),
     ],

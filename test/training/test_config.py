@@ -32,6 +32,14 @@ def test_the_shipped_config_is_read_and_survives_a_round_trip() -> None:
             "samples: 8\nnetwork: {type: corr}\noptim: {decay_samples: 9}",
             r"optim\.decay_samples is 9; expected at most",
         ),
+        ("samples: 8\nnetwork: {type: corr}\noptim: {batch_size: 0}", r"optim: batch_size is 0, expected at least 1"),
+        (
+            "samples: 8\nnetwork: {type: corr}\noptim: {learning_rate: .nan, ema_decay: 2}",
+            r"optim: learning_rate is nan, expected above 0; ema_decay is 2\.0, expected 0 to 1",
+        ),
+        ("samples: 3\nnetwork: {type: corr}", r"samples is 3; expected at least a batch \(4\)"),
+        ("samples: 8\nnetwork: {type: corr}\ndata: {workers: -1}", r"data\.workers is -1; expected at least 0"),
+        ("samples: 8\nnetwork: {type: corr}\nseed: -1", r"seed is -1; expected at least 0"),
         ("[1, 2]", r"config is \[1, 2\]; expected a mapping"),
     ],
 )

@@ -15,11 +15,13 @@ from small_networks import SMALL_CORR
 from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
 from training import pipeline
+from training.config import DataConfig
 from training.errors import TrainingError
 from training.pipeline import Pipeline
-from training.pipeline_config import load_pipeline_config, rehearsal
+from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
+from training.stages import ValidationConfig, require_ready
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 STAGES = [
@@ -61,6 +63,11 @@ def untrained_model(folder: Path, prune: PruneConfig | None = None) -> str:
     manifest = {"name": "tiny", "size_multiple": 32, "max_disparity_px": 28.0, "files": files}
     (folder / "tiny.json").write_text(json.dumps({**manifest, "network": describe_network(network)}))
     return str(folder / "tiny.json")
+
+
+def compression_without_pairs() -> PipelineConfig:
+    config = load_pipeline_config(CONFIGS / "corr_s_compress.yaml")
+    return dataclasses.replace(config, validation=dataclasses.replace(config.validation, pairs=""))
 
 
 def weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
@@ -151,7 +158,7 @@ def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_student_that_is_not_the_model_to_begin_with_is_refused(tmp_path: Path) -> None:
-    config = load_pipeline_config(CONFIGS / "corr_s_compress.yaml")
+    config = compression_without_pairs()
     other = dataclasses.replace(config, student={"type": "corr", "config": {"stem_channels": 8}})
     with pytest.raises(TrainingError, match="not the network of init corr_s: config.stem_channels is 8, expected 16"):
         Pipeline(other, tmp_path, cpu(), lambda: True)
@@ -159,7 +166,7 @@ def test_a_student_that_is_not_the_model_to_begin_with_is_refused(tmp_path: Path
 
 def test_a_pruned_model_is_trained_on_as_it_is(tmp_path: Path) -> None:
     model = untrained_model(tmp_path / "model", PruneConfig(steps=1, fraction=0.5, round_to=8))
-    config = load_pipeline_config(CONFIGS / "corr_s_compress.yaml")
+    config = compression_without_pairs()
     config = dataclasses.replace(config, init=model, student={"type": "corr", "config": SMALL_CORR})
     student = Pipeline(config, tmp_path, cpu(), lambda: True).student
     assert student == load_model(model).manifest.network
@@ -201,6 +208,53 @@ def test_a_source_that_is_not_there_ends_the_command_before_it_starts(
     assert "nirgends: no such folder, expected ROOT/training/{image_2" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"validation": {"data": "procedural", "pairs": "nowhere"}}, "nowhere: no such folder, expected PAIRS/"),
+        ({"student": {"type": "dtpnet", "config": {"stages": "2"}}}, "network dtpnet: stages is '2', expected int"),
+        ({"prune": {"spare": ["hourglas.*"]}}, "prune.spare: no layer is named hourglas.*; expected names or patterns"),
+        (
+            {"teacher": {"network": {"type": "psmnet", "config": {"widht": 4}}}},
+            "unknown fields for network 'psmnet': widht; there are: hourglasses",
+        ),
+        ({"validation": {"data": "procedurl"}}, "validation.data is 'procedurl'; expected one of data: procedural"),
+        ({"validation": {"data": "procedural", "runtime": "openvin"}}, "no backend is named 'openvin', there are"),
+        ({"validation": {"data": "procedural", "scenes": 0}}, "validation.scenes is 0; expected at least 1, or pairs"),
+        ({"validation": {"data": "procedural", "width_px": 100}}, "are 100 and 480; expected multiples of 32"),
+        (
+            {"finetune": [{"data": "procedural", "samples": 8, "optim": {"decay_samples": 16}}]},
+            "finetune[0]: optim.decay_samples is 16; expected at most samples (8)",
+        ),
+        (
+            {"finetune": [{"data": "procedural", "samples": 2}]},
+            "finetune[0]: samples is 2; expected at least a batch (4)",
+        ),
+    ],
+)
+def test_what_the_last_stages_cannot_do_is_told_before_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], said: str
+) -> None:
+    values = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**values, **change}))
+    assert pipeline.main(["--config", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_without_what_is_held_out_is_told_before_the_first_stage(tmp_path: Path) -> None:
+    for folder in ("FlyingThings3D/{}/TRAIN/A/0000", "Driving/{}/fast", "Monkaa/{}/rain"):
+        for side in ("left", "right"):
+            for kind, suffix in (("frames_finalpass", "png"), ("disparity", "pfm")):
+                path = tmp_path / folder.format(kind) / side / f"0006.{suffix}"
+                path.parent.mkdir(parents=True)
+                path.touch()
+    data = {"sceneflow": DataConfig(source="sceneflow", root=str(tmp_path))}
+    with pytest.raises(TrainingError, match="lacks the folders FlyingThings3D/frames_finalpass/TEST, FlyingThings3D/d"):
+        require_ready(data, {}, ValidationConfig("sceneflow"))
 
 
 @pytest.mark.parametrize("name", ["procedural", "sceneflow_kitti", "corr_s_compress"])
