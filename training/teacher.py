@@ -160,19 +160,21 @@ class CachedTeacher:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, left: Tensor, right: Tensor, samples: Sequence[int]) -> TeacherOutput:
-        """The kept answers where all of the batch are there, else the teacher's, which are then kept."""
+        """The kept answers where all of the batch are there, else the teacher's, which are then kept; equal ones."""
         paths = [self.folder / f"{index:09d}.safetensors" for index in samples]
         if all(path.exists() for path in paths):
             kept = [_read(path) for path in paths]
             values = {name: torch.stack([k[name] for k in kept]).to(left.device).float() for name in kept[0]}
             return TeacherOutput(bin_px=self.bin_px, **values)
-        output = self.teacher(left, right, samples)
+        answer = self.teacher(left, right, samples).tensors()
+        if "logits" in answer:
+            most = torch.finfo(torch.half).max
+            answer["logits"] = answer["logits"].clamp(-most, most).half()
         for i, path in enumerate(paths):
-            self._keep({name: value[i] for name, value in output.tensors().items()}, path)
-        return output
+            self._keep({name: value[i] for name, value in answer.items()}, path)
+        return TeacherOutput(bin_px=self.bin_px, **{name: value.float() for name, value in answer.items()})
 
-    def _keep(self, values: dict[str, Tensor], path: Path) -> None:
-        kept = {k: v.half() if k == "logits" else v for k, v in values.items()}
+    def _keep(self, kept: dict[str, Tensor], path: Path) -> None:
         size = sum(v.nbytes for v in kept.values())
         if size > self.bytes_left:
             return
