@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stereo_dp_ros.core.disparity import DisparityMap
 from stereo_dp_ros.core.pairs import PairFolder
 from stereo_dp_ros.networks.regression import LEAST_ODDS
+from training.errors import TrainingError
 
 __all__ = ["RIGHT_WITHIN_PX", "calibration_error", "fit_calibration", "sampled"]
 
@@ -34,7 +35,18 @@ def sampled(infer: Infer, pairs: Iterable[PairFolder]) -> tuple[NDArray[np.float
 
 
 def fit_calibration(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and offset of `networks.regression.calibrated` with the greatest likelihood, by Newton's steps."""
+    """Slope and offset of `networks.regression.calibrated` with the greatest likelihood, by Newton's steps.
+
+    Raises
+    ------
+    TrainingError
+        There is none: all pixels are right or all wrong, or all have one confidence.
+    """
+    if right.all() or not right.any() or np.ptp(confidence) == 0.0:
+        raise TrainingError(
+            f"confidence cannot be calibrated: {100.0 * right.mean():g} % of the pixels are right, confidences are"
+            f" {confidence.min():g} to {confidence.max():g}; expected some right, some wrong, and different confidences"
+        )
     bounded = np.clip(confidence, LEAST_ODDS, 1.0 - LEAST_ODDS)
     inputs = np.stack([np.log(bounded / (1.0 - bounded)), np.ones_like(bounded)], axis=1)
     weights = np.array([1.0, 0.0])

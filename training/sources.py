@@ -28,7 +28,7 @@ from training.rendering import packed_source
 from training.reuse import ViewSource
 from training.validation import validation_pairs
 
-__all__ = ["READERS", "LaterScenes", "build_scenes", "held_out_pairs", "scene_config"]
+__all__ = ["READERS", "WITHOUT_SPLIT", "LaterScenes", "build_scenes", "held_out_pairs", "scene_config"]
 
 READERS: dict[str, Callable[[Path, str], list[StereoFiles]]] = {
     "sceneflow": find_sceneflow,
@@ -39,6 +39,9 @@ READERS: dict[str, Callable[[Path, str], list[StereoFiles]]] = {
     "photo_real": find_photo_real,
 }
 """Data sets in files: root and split ("train", "validation") to pairs."""
+
+WITHOUT_SPLIT = ("middlebury", "eth3d")
+"""Data sets of which both splits are everything: to train on or to measure on, not both."""
 
 
 @dataclass(frozen=True)

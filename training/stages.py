@@ -34,7 +34,7 @@ from training.evaluate import evaluate_pairs
 from training.export import count_macs, export_onnx
 from training.kept_scenes import KeptScenes
 from training.loader import SceneSource
-from training.sources import LaterScenes, build_scenes, held_out_pairs, scene_config
+from training.sources import WITHOUT_SPLIT, LaterScenes, build_scenes, held_out_pairs, scene_config
 from training.teacher import (
     CachedTeacher,
     EstimatorTeacher,
@@ -275,7 +275,14 @@ def require_ready(data: Mapping[str, DataConfig], runs: Mapping[str, RunConfig],
         raise TrainingError(f"{', '.join(wrong)}; expected one of data: {', '.join(data) or 'none'}")
 
     def held_out() -> None:
-        held_out_pairs(data[validation.data], max(1, validation.scenes))
+        measured = data[validation.data]
+        held_out_pairs(measured, max(1, validation.scenes))
+        same = [where for where, run in runs.items() if data[run.data].source == measured.source]
+        if validation.scenes and measured.source in WITHOUT_SPLIT and same:
+            raise TrainingError(
+                f"validation.data is {validation.data!r} and {same[0]} trains on {measured.source} too, of which"
+                " nothing is held out; expected another source"
+            )
 
     checks: list[Callable[[], object]] = [partial(build_scenes, source) for source in data.values()]
     checks += [partial(_require_fit, where, run, data[run.data]) for where, run in runs.items()]

@@ -24,6 +24,7 @@ from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import build_network, describe_network, load_network
 from training.command import Parser, at_least_1, minutes
 from training.config import TrainConfig, load_config
+from training.data.dataset import VALIDATION_SEED
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
 from training.loader import SceneSource
@@ -84,7 +85,16 @@ def main() -> int:
 
 
 def training_scenes(config: TrainConfig) -> SceneSource:
-    """What a run is trained on, from its first sample's scene on."""
+    """What a run is trained on, from its first sample's scene on.
+
+    Raises
+    ------
+    StereoDpError
+        Of `build_scenes`; or procedural scenes would reach those that are for validation.
+    """
+    end = config.first_scene + config.samples
+    if config.data.source == "procedural" and end > VALIDATION_SEED:
+        raise TrainingError(f"first_scene + samples is {end}; expected at most {VALIDATION_SEED}, the first held out")
     return LaterScenes(build_scenes(config.data, config.seed), config.first_scene)
 
 

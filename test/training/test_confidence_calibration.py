@@ -13,6 +13,7 @@ from stereo_dp_ros.core.pairs import PairFolder
 from stereo_dp_ros.networks import build_network, describe_network
 from stereo_dp_ros.networks.regression import calibrated
 from training.calibration import calibration_error, fit_calibration, sampled
+from training.errors import TrainingError
 
 
 def test_calibrated_shifts_and_stretches_the_log_odds() -> None:
@@ -33,6 +34,19 @@ def test_the_fit_finds_the_odds_that_made_the_pixels() -> None:
     assert (slope, offset) == (pytest.approx(1.6, abs=0.03), pytest.approx(-0.9, abs=0.03))
     assert calibration_error(truth, right) < 0.004
     assert calibration_error(confidence, right) > 0.09
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "said"),
+    [
+        ([0.2, 0.7], [True, True], "100 % of the pixels are right, confidences are 0.2 to 0.7; expected some"),
+        ([0.2, 0.7], [False, False], "0 % of the pixels are right"),
+        ([0.5, 0.5], [True, False], "50 % of the pixels are right, confidences are 0.5 to 0.5"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_told(confidence: list[float], right: list[bool], said: str) -> None:
+    with pytest.raises(TrainingError, match=said):
+        fit_calibration(np.array(confidence), np.array(right))
 
 
 def test_the_error_is_the_distance_from_the_share_that_is_right() -> None:

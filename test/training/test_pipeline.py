@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from lightning_fabric import Fabric
+from real_files import put
 from small_networks import SMALL_CORR
 
 from stereo_dp_ros.core.models import load_model
@@ -21,7 +22,7 @@ from training.pipeline import Pipeline
 from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
-from training.stages import ValidationConfig, require_ready
+from training.stages import RunConfig, ValidationConfig, require_ready
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 STAGES = [
@@ -255,6 +256,17 @@ def test_a_data_set_without_what_is_held_out_is_told_before_the_first_stage(tmp_
     data = {"sceneflow": DataConfig(source="sceneflow", root=str(tmp_path))}
     with pytest.raises(TrainingError, match="lacks the folders FlyingThings3D/frames_finalpass/TEST, FlyingThings3D/d"):
         require_ready(data, {}, ValidationConfig("sceneflow"))
+
+
+def test_scenes_that_are_trained_on_are_not_measured_on(data_folder: Path, tmp_path: Path) -> None:
+    scene = tmp_path / "trainingQ" / "Adirondack"
+    pair = data_folder / "pairs" / "middlebury_q" / "Adirondack"
+    put(pair, scene / "im0.png", scene / "im1.png", scene / "disp0GT.pfm", scene / "mask0nocc.png")
+    data = {"train": DataConfig(source="middlebury", root=str(tmp_path)), "scenes": DataConfig()}
+    validation = ValidationConfig("train")
+    require_ready(data, {"distil[0]": RunConfig("scenes", 8)}, validation)
+    with pytest.raises(TrainingError, match=r"is 'train' and distil\[1\] trains on middlebury too, of which nothing"):
+        require_ready(data, {"distil[0]": RunConfig("scenes", 8), "distil[1]": RunConfig("train", 8)}, validation)
 
 
 @pytest.mark.parametrize("name", ["procedural", "sceneflow_kitti", "corr_s_compress"])

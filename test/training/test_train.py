@@ -68,6 +68,12 @@ def test_a_run_begins_with_the_scene_that_it_is_told() -> None:
         TrainConfig(network={}, samples=4, first_scene=-1)
 
 
+def test_no_run_reaches_the_scenes_of_validation() -> None:
+    training_scenes(TrainConfig(network={}, samples=4, first_scene=9_999_996))
+    with pytest.raises(TrainingError, match=r"first_scene \+ samples is 10000001; expected at most 10000000"):
+        training_scenes(TrainConfig(network={}, samples=4, first_scene=9_999_997))
+
+
 def test_a_model_of_another_network_is_refused(manifest: Path) -> None:
     with pytest.raises(TrainingError, match="has another network .* than the config"):
         begun_with(str(manifest), TrainConfig(network={"type": "corr"}, samples=4))
