@@ -21,12 +21,13 @@ from stereo_dp_ros.core.errors import BackendError, ImageError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.maps import MAPS, MapRequest
 from stereo_dp_ros.core.models import list_models
-from stereo_dp_ros.core.pairs import find_pairs
+from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.core.timing import interleaved_ms, textured_pair
 
 __all__ = ["add_arguments", "run"]
 
 _MIN_WIDTH_PX = 144  # more than the disparities that OpenCV's matchers search
+_MIN_HEIGHT_PX = 15  # the block of OpenCV's block matching
 _REST_S = 0.1
 _ACCURACY = ("epe", "bad_2", "bad_3", "d1_all")
 
@@ -67,13 +68,16 @@ def run(arguments: argparse.Namespace) -> int:
     for width, height in sizes:
         if width < _MIN_WIDTH_PX:
             raise ImageError(f"size is {width}x{height}, expected at least {_MIN_WIDTH_PX} px of width for SGBM")
+        if height < _MIN_HEIGHT_PX:
+            raise ImageError(f"size is {width}x{height}, expected at least {_MIN_HEIGHT_PX} px of height for BM")
+    pairs = find_pairs(arguments.pairs) if arguments.pairs else []
     cv2.setNumThreads(arguments.threads)
     methods = opencv_methods()
     methods += model_methods(arguments.model or list_models(), arguments.backend, arguments.threads)
     methods += peer_methods(arguments.onnx, arguments.threads)
     rows = [row for image_size in sizes for row in _timed(methods, image_size, arguments)]
-    if arguments.pairs:
-        _add_accuracy(rows, methods, arguments.pairs)
+    if pairs:
+        _add_accuracy(rows, methods, pairs)
     report = {
         "machine": machine_facts()["machine"],
         "threads": arguments.threads,
@@ -149,9 +153,8 @@ def _stages(method: BenchMethod, left: NDArray[np.uint8], right: NDArray[np.uint
     return stage_times_ms(estimator.backend, left, right, request, rounds)
 
 
-def _add_accuracy(rows: list[dict[str, Any]], methods: list[BenchMethod], folder: str) -> None:
+def _add_accuracy(rows: list[dict[str, Any]], methods: list[BenchMethod], pairs: list[PairFolder]) -> None:
     """Give each model's rows the scores of its configuration, by set; every pixel with ground truth counts."""
-    pairs = find_pairs(folder)
     for method in methods:
         if method.estimator is None:
             continue

@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     pairs = find_pairs(arguments.pairs)
+    for path in (arguments.json, arguments.sheet):
+        _require_folder(path)
     method, header = _method(arguments)
     scores = []
     sheet = PairSheet(header["model"]) if arguments.sheet else None
@@ -87,6 +89,12 @@ def _print_table(report: dict[str, Any]) -> None:
 
 def _print_row(label: str, row: dict[str, Any]) -> None:
     print(f"{label:38}" + "".join(f"{row[name]:12.2f}" for name in _COLUMNS if name in row))
+
+
+def _require_folder(path: str | None) -> None:
+    """Tell before the scoring, which may take minutes, that what it finds cannot be written."""
+    if path and path != "-" and not Path(path).parent.is_dir():
+        raise DataError(f"{path}: cannot be written, expected a folder {Path(path).parent}")
 
 
 def _write_json(path: str, report: dict[str, Any]) -> None:

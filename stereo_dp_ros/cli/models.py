@@ -137,8 +137,10 @@ def _print_model(row: dict[str, Any]) -> None:
     print(f"{name}: {size}, up to {row['max_disparity_px']:g} px")
     training = row["training"]
     if training:
+        words = str(training.get("command", "")).split()
+        begun = f", its last run, from {words[words.index('--init') + 1]} as it was then" if "--init" in words else ""
         print(
-            f"  trained on {training.get('data')}: {training.get('samples')} samples, "
+            f"  trained on {training.get('data')}{begun}: {training.get('samples')} samples, "
             f"{training.get('seconds')} s on {training.get('device')}, {training.get('date')}"
         )
     for name, figures in row["metrics"].items():

@@ -149,7 +149,13 @@ def test_models_lists_what_ships(capsys):
     assert rows[0]["name"] == DEFAULT_MODEL and rows[0]["default"] is True
     assert all(row["parameters"] > 0 and row["macs_640x480"] > 0 for row in rows)
     assert main(["models"]) == 0
-    assert DEFAULT_MODEL in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert DEFAULT_MODEL in told
+    for row in rows:  # a model that another was made of does not pass that one's training off as none
+        words, samples = row["training"]["command"].split(), row["training"]["samples"]
+        begun = f", its last run, from {words[words.index('--init') + 1]} as it was then" if "--init" in words else ""
+        assert f"  trained on procedural{begun}: {samples} samples, " in told
+    assert ", its last run, from " in told
 
 
 def test_models_tells_which_runtimes_work(capsys):
@@ -231,6 +237,16 @@ def test_bad_input_is_one_line_and_exit_code_2(pair, toy, tmp_path, capsys):
         (["evaluate", tmp_path, "--threads", "257"], "'257', expected a whole number from 1 to 256"),
         (["bench", "--threads", "0"], "'0', expected a whole number from 1 to 256"),
         (["bench", "--size", "640"], "'640', expected WIDTHxHEIGHT"),
+        (
+            ["evaluate", pair, "--model", toy, "--json", tmp_path / "no" / "r.json"],
+            "r.json: cannot be written, expected a",
+        ),
+        (
+            ["evaluate", pair, "--model", toy, "--sheet", tmp_path / "no" / "s.png"],
+            "s.png: cannot be written, expected a",
+        ),
+        (["bench", "--size", "144x14"], "size is 144x14, expected at least 15 px of height for BM"),
+        (["bench", "--model", toy, "--pairs", tmp_path / "none"], "none: no such folder, expected PAIRS/"),
         (["bench", "--size", "100x70"], "size is 100x70, expected at least 144 px of width for SGBM"),
         (["demo", "--model", "nope"], "no model is named 'nope', there are"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
