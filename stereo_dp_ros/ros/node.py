@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -17,6 +16,7 @@ from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.ros.camera import CameraInfos
 from stereo_dp_ros.ros.clouds import CloudPacker
+from stereo_dp_ros.ros.configured import Configured
 from stereo_dp_ros.ros.conversions import ImageDecoder
 from stereo_dp_ros.ros.diagnostics import RunMonitor, diagnostic_array
 from stereo_dp_ros.ros.faults import FaultLog, Severity
@@ -55,19 +55,6 @@ def create_estimator(parameters: NodeParameters) -> Estimator:
     )
 
 
-@dataclass
-class _Configured:
-    """What lives from configure to cleanup."""
-
-    parameters: NodeParameters
-    topics: InputTopics
-    estimator: Estimator
-    decoder: ImageDecoder
-    outputs: Outputs
-    infos: CameraInfos
-    pipeline: Pipeline
-
-
 class StereoNode(LifecycleNode):
     """A stereo pair in; disparity, depth, confidence and points out.
 
@@ -94,7 +81,7 @@ class StereoNode(LifecycleNode):
         for line in unknown_parameters(self):
             self.get_logger().warning(line)
         self._told: set[str] = set()
-        self._configured: _Configured | None = None
+        self._configured: Configured | None = None
         self._run: ActiveRun | None = None
         self._monitor: RunMonitor | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -180,7 +167,7 @@ class StereoNode(LifecycleNode):
         self._free_configured()
         return TransitionCallbackReturn.SUCCESS
 
-    def _configure(self, parameters: NodeParameters) -> _Configured:
+    def _configure(self, parameters: NodeParameters) -> Configured:
         estimator = self._estimator_factory(parameters)
         if parameters.input_size is not None:  # else camera_info will tell
             estimator.warm_up(*parameters.input_size)
@@ -191,7 +178,7 @@ class StereoNode(LifecycleNode):
         rectification = Rectification(*topics.camera_infos) if parameters.rectify else None
         outputs = Outputs(self, parameters.output_reliability, packer)
         pipeline = Pipeline(estimator, outputs, infos, decoder, rectification, topics.images)
-        return _Configured(parameters, topics, estimator, decoder, outputs, infos, pipeline)
+        return Configured(parameters, topics, estimator, decoder, outputs, infos, pipeline)
 
     def _start_run(self) -> None:
         configured = self._configured
@@ -211,7 +198,7 @@ class StereoNode(LifecycleNode):
             lambda: self._live,
         )
         self._monitor = RunMonitor(self._run, configured.outputs, self._faults, parameters)
-        described = ", ".join(f"{key} {value}" for key, value in self._describe_configured().items())
+        described = ", ".join(f"{key} {value}" for key, value in configured.runtimes(synchronizer.backend).items())
         self.get_logger().info(f"active on {', '.join(configured.topics.images)}: {described}")
 
     def _on_pair(self, pair: ImagePair) -> None:
@@ -225,8 +212,7 @@ class StereoNode(LifecycleNode):
     def _free_configured(self) -> None:
         configured, self._configured = self._configured, None
         if configured is not None:
-            configured.pipeline.close()
-            configured.outputs.close()
+            configured.close()
 
     def _tell_builtin(self, *reasons: str) -> None:
         """Say once why a built-in equivalent stands in for a ROS package."""
@@ -284,7 +270,10 @@ class StereoNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         state = self._state_machine.current_state[1]
-        values: dict[str, object] = {"state": state, **self._describe_configured(), **self._unused_runtimes()}
+        values: dict[str, object] = {"state": state}
+        if self._configured is not None:
+            values.update(self._configured.runtimes(self._run.synchronizer.backend if self._run else None))
+            values.update(self._configured.unused_runtimes())
         if self._monitor is not None:
             values.update(self._monitor.tick())
         message = diagnostic_array(
@@ -300,28 +289,6 @@ class StereoNode(LifecycleNode):
     def _idle_message(self, state: str) -> str:
         """What to say when nothing is wrong."""
         return f"the node is {state}" if self._monitor is None else self._monitor.idle
-
-    def _describe_configured(self) -> dict[str, object]:
-        configured = self._configured
-        if configured is None:
-            return {}
-        estimator: Any = configured.estimator
-        values: dict[str, object] = {}
-        if (model := getattr(estimator, "model", None)) is not None:
-            values["model"] = model.name
-        if (backend := getattr(estimator, "backend", None)) is not None:
-            values.update(backend=backend.name, precision=backend.precision, device=backend.device)
-        values["image decoder"] = configured.decoder.backend
-        values["cloud packer"] = configured.outputs.packer.backend
-        if self._run is not None:
-            values["synchronizer"] = self._run.synchronizer.backend
-        return values
-
-    def _unused_runtimes(self) -> dict[str, object]:
-        """Why the runtimes that `auto` prefers to the one in use are not used."""
-        estimator: Any = self._configured.estimator if self._configured is not None else None
-        reasons = getattr(getattr(estimator, "backend", None), "reasons", {})
-        return {f"not used: {name}": reason for name, reason in reasons.items()}
 
     def _log_fault(self, severity: Severity, line: str) -> None:
         logger = self.get_logger()
