@@ -7,7 +7,7 @@ import math
 import os
 from typing import NoReturn
 
-__all__ = ["Parser", "at_least_1", "minutes"]
+__all__ = ["Parser", "above_0", "at_least_0", "at_least_1", "minutes"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,19 +29,40 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see python -m {self.prog} --help)\n")
 
 
+def at_least_0(text: str) -> int:
+    """A whole number of at least 0, for `add_argument`."""
+    return _whole(text, 0)
+
+
 def at_least_1(text: str) -> int:
     """A whole number of at least 1, for `add_argument`."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
-    return int(text)
+    return _whole(text, 1)
+
+
+def above_0(text: str) -> float:
+    """A finite number above 0, for `add_argument`."""
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number above 0")
+    return value
 
 
 def minutes(text: str) -> float:
     """A finite number of at least 0, for `add_argument`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}, expected minutes, 0 or more")
     return value
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least {least}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

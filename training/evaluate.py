@@ -22,7 +22,7 @@ from stereo_dp_ros.core.models import Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network
 from training.checkpoint import load_checkpoint
-from training.command import Parser, at_least_1
+from training.command import Parser, at_least_0, at_least_1
 from training.errors import TrainingError
 from training.validation import validation_pairs
 
@@ -84,7 +84,7 @@ def main(values: list[str] | None = None) -> int:
     parser = Parser("evaluate", __doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pairs", type=Path, nargs="?", help="folder of pairs")
-    parser.add_argument("--scenes", type=int, default=0, help="validation scenes to score as well (%(default)s)")
+    parser.add_argument("--scenes", type=at_least_0, default=0, help="validation scenes to score as well (%(default)s)")
     parser.add_argument("--threads", type=at_least_1, default=2, help="CPU threads (default: %(default)s)")
     arguments = parser.parse_args(values)
     torch.set_num_threads(arguments.threads)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from stereo_dp_ros.core.models import MODELS_DIR, Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, save_weights
 from training.calibration import RIGHT_WITHIN_PX, calibration_error, fit_calibration, sampled
-from training.command import Parser
+from training.command import Parser, above_0, at_least_0
 from training.errors import TrainingError
 from training.evaluate import TorchBackend, network_from_checkpoint
 from training.validation import validation_pairs
@@ -169,11 +171,15 @@ def export_model(
         network.calibration = fit_calibration(*sampled(infer, calibrate_on))
     out.mkdir(parents=True, exist_ok=True)
     files = {suffix: out / f"{name}.{suffix}" for suffix in ("onnx", "safetensors")}
-    export_onnx(network, files["onnx"])
-    save_weights(network, files["safetensors"])
-    difference = onnx_difference_px(network, files["onnx"])
-    if difference > PARITY_PX:
-        raise TrainingError(f"{files['onnx']} differs from torch by {difference:.4f} px; expected at most {PARITY_PX}")
+    with tempfile.TemporaryDirectory(dir=out) as folder:  # a model of that name stays whole until this one is
+        made = {suffix: Path(folder) / path.name for suffix, path in files.items()}
+        export_onnx(network, made["onnx"])
+        save_weights(network, made["safetensors"])
+        difference = onnx_difference_px(network, made["onnx"])
+        if difference > PARITY_PX:
+            raise TrainingError(f"{name}.onnx differs from torch by {difference:.4f} px; expected at most {PARITY_PX}")
+        for suffix, path in files.items():
+            os.replace(made[suffix], path)
     manifest = {
         "name": name,
         "network": describe_network(network),
@@ -256,21 +262,27 @@ def _write(path: Path, manifest: dict[str, Any]) -> None:
     path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def main() -> int:
+def main(values: list[str] | None = None) -> int:
     """Command line; 2 and one line on stderr for bad input."""
     parser = Parser("export", __doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--name", required=True, help="name of the model and of its files")
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
-    parser.add_argument("--scenes", type=int, default=0, help="validation scenes to measure on as well (%(default)s)")
-    parser.add_argument("--scale", type=float, default=1.0, help="of images before the network (%(default)s)")
-    parser.add_argument("--min-area", type=int, default=0, help="px that it sees at least (%(default)s)")
     parser.add_argument(
-        "--calibrate", type=int, default=16, metavar="N", help="other validation scenes, to calibrate on (%(default)s)"
+        "--scenes", type=at_least_0, default=0, help="validation scenes to measure on as well (%(default)s)"
     )
-    parser.add_argument("--max-disparity", type=int, default=0, metavar="PX", help="range (default: as trained)")
-    arguments = parser.parse_args()
+    parser.add_argument("--scale", type=above_0, default=1.0, help="of images before the network (%(default)s)")
+    parser.add_argument("--min-area", type=at_least_0, default=0, help="px that it sees at least (%(default)s)")
+    parser.add_argument(
+        "--calibrate",
+        type=at_least_0,
+        default=16,
+        metavar="N",
+        help="other validation scenes, to calibrate on (%(default)s)",
+    )
+    parser.add_argument("--max-disparity", type=at_least_0, default=0, metavar="PX", help="range (default: as trained)")
+    arguments = parser.parse_args(values)
     try:
         scenes = validation_pairs(arguments.scenes + arguments.calibrate)
         pairs = [*scenes[: arguments.scenes], *(find_pairs(arguments.pairs) if arguments.pairs else [])]

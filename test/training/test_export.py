@@ -17,6 +17,7 @@ from stereo_dp_ros.core.evaluation import score_pairs
 from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.core.pairs import PairFolder
 from stereo_dp_ros.networks import build_network, describe_network, load_network
+from training import export
 from training.config import DataConfig, OptimConfig, TrainConfig
 from training.errors import TrainingError
 from training.export import PARITY_PX, count_macs, export_model, with_range
@@ -100,6 +101,24 @@ def test_onnx_equals_torch_at_sizes_it_was_not_traced_at(exported: Path) -> None
         difference_px = np.abs(np.asarray(disparity) - expected.disparity.numpy())
         assert np.quantile(difference_px, 0.999) <= PARITY_PX
         assert np.quantile(np.abs(np.asarray(confidence) - expected.confidence.numpy()), 0.999) <= 1e-3
+
+
+def test_a_model_of_that_name_stays_whole_if_the_new_one_is_not_right(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "export_onnx", lambda _network, path: path.write_bytes(b"another"))
+    monkeypatch.setattr(export, "onnx_difference_px", lambda _network, _path: 0.02)
+    before = {path.name: path.read_bytes() for path in exported.parent.iterdir()}
+    with pytest.raises(TrainingError, match=r"tiny\.onnx differs from torch by 0\.0200 px; expected at most 0\.01"):
+        export_model(exported.parents[1] / "last.pt", "tiny", exported.parent)
+    assert {path.name: path.read_bytes() for path in exported.parent.iterdir()} == before
+
+
+def test_sizes_that_cannot_be_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, said in (("--scale=0", "'0', expected a number above 0"), ("--scenes=-1", "'-1', expected a whole n")):
+        with pytest.raises(SystemExit):
+            export.main(["last.pt", "--name", "x", option])
+        assert f"training.export: argument {option.partition('=')[0]}: {said}" in capsys.readouterr().err
 
 
 def test_onnx_tells_nothing_of_the_machine_that_wrote_it(exported: Path) -> None:
