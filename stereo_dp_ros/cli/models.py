@@ -139,6 +139,7 @@ def _print_model(row: dict[str, Any]) -> None:
     if training:
         words = str(training.get("command", "")).split()
         begun = f", its last run, from {words[words.index('--init') + 1]} as it was then" if "--init" in words else ""
+        begun = ", its last run" if "training.pipeline" in words else begun
         print(
             f"  trained on {training.get('data')}{begun}: {training.get('samples')} samples, "
             f"{training.get('seconds')} s on {training.get('device')}, {training.get('date')}"

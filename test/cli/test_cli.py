@@ -154,6 +154,7 @@ def test_models_lists_what_ships(capsys):
     for row in rows:  # a model that another was made of does not pass that one's training off as none
         words, samples = row["training"]["command"].split(), row["training"]["samples"]
         begun = f", its last run, from {words[words.index('--init') + 1]} as it was then" if "--init" in words else ""
+        begun = ", its last run" if "training.pipeline" in words else begun
         assert f"  trained on procedural{begun}: {samples} samples, " in told
     assert ", its last run, from " in told
 
