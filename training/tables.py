@@ -114,12 +114,15 @@ def compare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def markdown(results: dict[str, Any]) -> str:
     """The table as it is committed."""
     budget, rows = results["budget"], results["rows"]
-    devices = sorted({entry["device"] for row in rows for entry in row["seeds"]})
+    seeds = [entry for row in rows for entry in row["seeds"]]
+    devices = sorted({entry["device"] for entry in seeds})
+    commits = sorted({entry["commit"][:7] + "+" * entry["commit"].endswith("+") for entry in seeds})
     figures = list(rows[0]["errors"])
     titles = ["", "paper's EPE", *(_TITLES[name] for name in figures), "parameters", "MACs at 640x480", "latency ms"]
     lines = [
         f"# {results['table']}",
         "",
+        f"`python -m training.ablate {results['table']}`, trained at commit {', '.join(commits)} (+: changed).",
         f"{budget['train']['samples']} samples a row, {len(rows[0]['seeds'])} seeds, D = {budget['max_disparity_px']};"
         f" {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation over the seeds: the best bold,"
         ' the others worse by more than two standard errors, or "not resolved". The paper\'s EPE is on SceneFlow with'
