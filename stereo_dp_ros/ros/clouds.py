@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from stereo_dp_ros.ros.large_messages import LargeMessage
+
 __all__ = ["CloudPacker"]
 
 Float32Array = NDArray[np.float32]
+Rays = tuple[Float32Array, Float32Array]
 CreateCloud = Callable[..., PointCloud2]
+
+_STRIP_PIXELS = 16384  # all that one strip's points are made of lies in a second-level cache of 512 KiB
 
 
 class CloudPacker:
@@ -33,49 +38,65 @@ class CloudPacker:
     def __init__(self, load_create_cloud: Callable[[], CreateCloud] | None = None) -> None:
         self._create_cloud, self.reason = _working_create_cloud(load_create_cloud or _load_create_cloud)
         self.backend = "builtin" if self._create_cloud is None else "sensor_msgs_py"
-        self._builtin = _BuiltinClouds()
 
     def pack(
-        self, xyz_m: Sequence[Float32Array], color: NDArray[np.uint8] | None, kind: str, header: Header
-    ) -> PointCloud2:
+        self, depth_m: Float32Array, rays: Rays, color: NDArray[np.uint8] | None, kind: str, header: Header
+    ) -> LargeMessage | PointCloud2:
         """Return an organised cloud of float32 x, y, z and, after `kind`, a fourth float32 field.
 
         Parameters
         ----------
-        xyz_m : x, y and z, float32 (H, W) each, NaN invalid
+        depth_m : z, float32 (H, W), NaN invalid, which x and y are then too
+        rays : x/z by column, float32 (W,), and y/z by row, (H,)
         color : uint8 (H, W) gray or (H, W, 3) RGB; not read for ``none``
         kind : ``rgb`` packs 0x00RRGGBB into `rgb` (gray thrice), ``intensity`` is 0…255, ``none`` leaves it out
         """
-        planes, names = _planes(xyz_m, color, kind)
+        if kind != "none" and color is None:
+            raise TypeError(f"points with {kind} need an image")
+        points = _Points(depth_m, rays, color, kind)
         if self._create_cloud is None:
-            return self._builtin.fill(header, planes, names)
-        return self._create_cloud(header, _fields(names), _records(planes, names))
+            return _builtin_cloud(header, points)
+        merged = np.empty((*depth_m.shape, len(points.names)), np.float32)
+        points.write(merged)
+        records = merged.view(np.dtype([(name, np.float32) for name in points.names]))[..., 0]
+        return self._create_cloud(header, _fields(points.names), records)
 
 
-class _BuiltinClouds:
-    """Packs right into a message's bytes, and into those of the last one again once nobody else holds it.
+@dataclass(frozen=True)
+class _Points:
+    """A cloud's values, see `CloudPacker.pack`."""
 
-    Messages copy whatever is assigned to their data, so fresh ones cost as much again as the packing.
-    """
+    depth_m: Float32Array
+    rays: Rays
+    color: NDArray[np.uint8] | None
+    kind: str
 
-    def __init__(self) -> None:
-        self._cloud = PointCloud2()
-        self._own_references = sys.getrefcount(self._cloud)
+    @property
+    def names(self) -> list[str]:
+        return ["x", "y", "z"] if self.kind == "none" else ["x", "y", "z", self.kind]
 
-    def fill(self, header: Header, planes: Sequence[Float32Array], names: Sequence[str]) -> PointCloud2:
-        """Return a cloud of these values, whose bytes nobody else holds."""
-        height, width = planes[0].shape
-        size = sum(plane.nbytes for plane in planes)
-        if len(self._cloud.data) != size or sys.getrefcount(self._cloud) > self._own_references:
-            self._cloud = PointCloud2(is_dense=False)
-            self._cloud.data.frombytes(bytes(size))
-        cloud = self._cloud
-        cv2.merge(planes, np.frombuffer(cloud.data, np.float32).reshape(height, width, len(planes)))
-        cloud.header, cloud.height, cloud.width, cloud.fields = header, height, width, _fields(names)
-        cloud.is_bigendian = sys.byteorder == "big"
-        cloud.point_step = 4 * len(planes)
-        cloud.row_step = cloud.point_step * width
-        return cloud
+    def write(self, cloud: Float32Array) -> None:
+        """Write the points into contiguous (H, W, fields), a strip of rows that fits in the cache at a time."""
+        rays_x, rays_y = self.rays
+        height, width = self.depth_m.shape
+        rows = max(1, _STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            strip = slice(top, top + rows)
+            depth_m = np.ascontiguousarray(self.depth_m[strip])
+            planes = [depth_m * rays_x, depth_m * rays_y[strip, None], depth_m]
+            if self.color is not None and self.kind != "none":
+                planes.append((_packed_rgb if self.kind == "rgb" else _gray)(self.color[strip]))
+            cv2.merge(planes, cloud[strip])
+
+
+def _builtin_cloud(header: Header, points: _Points) -> LargeMessage:
+    height, width = points.depth_m.shape
+    names = points.names
+    cloud = PointCloud2(header=header, height=height, width=width, fields=_fields(names), is_dense=False)
+    cloud.is_bigendian = sys.byteorder == "big"
+    cloud.point_step = 4 * len(names)
+    cloud.row_step = cloud.point_step * width
+    return LargeMessage(cloud, (height, width, len(names)), np.float32, points.write)
 
 
 def _load_create_cloud() -> CreateCloud:
@@ -86,38 +107,24 @@ def _load_create_cloud() -> CreateCloud:
 
 
 def _working_create_cloud(load: Callable[[], CreateCloud]) -> tuple[CreateCloud | None, str]:
-    planes, names = _planes(list(np.arange(18, dtype=np.float32).reshape(3, 2, 3)), None, "none")
+    values = np.arange(6, dtype=np.float32)
+    points = _Points(values.reshape(2, 3), (values[:3], values[:2]), None, "none")
+    records = np.empty((2, 3), np.dtype([(name, np.float32) for name in points.names]))
+    points.write(records.view(np.float32).reshape(2, 3, 3))
     try:
         create_cloud = load()
-        cloud = create_cloud(Header(), _fields(names), _records(planes, names))
+        cloud = create_cloud(Header(), _fields(points.names), records)
     except ImportError as error:
         return None, f"sensor_msgs_py is not installed ({error})"
     except Exception as error:  # whatever a mismatch of its NumPy and ours raises
         return None, f"sensor_msgs_py fails ({type(error).__name__}: {error})"
-    if cloud != _BuiltinClouds().fill(Header(), planes, names):
+    if cloud != _builtin_cloud(Header(), points).whole():
         return None, f"sensor_msgs_py packs a cloud of 3x2 points as {cloud.width}x{cloud.height}"
     return create_cloud, ""
 
 
-def _planes(
-    xyz_m: Sequence[Float32Array], color: NDArray[np.uint8] | None, kind: str
-) -> tuple[list[Float32Array], list[str]]:
-    """Return x, y, z and the fourth field, float32 (H, W) each, with their names."""
-    if kind == "none":
-        return list(xyz_m), ["x", "y", "z"]
-    return [*xyz_m, _packed_rgb(color) if kind == "rgb" else _gray(color)], ["x", "y", "z", kind]
-
-
-def _records(planes: Sequence[Float32Array], names: Sequence[str]) -> NDArray[Any]:
-    """Return (H, W) records of contiguous float32."""
-    merged = np.asarray(cv2.merge(planes))  # several times faster than assigning to slices
-    return merged.view(np.dtype([(name, np.float32) for name in names]))[..., 0]
-
-
-def _packed_rgb(color: NDArray[np.uint8] | None) -> Float32Array:
+def _packed_rgb(color: NDArray[np.uint8]) -> Float32Array:
     """Return 0x00RRGGBB in the bits of a float32, as PCL reads it."""
-    if color is None:
-        raise TypeError("points with color need an image")
     if color.ndim == 2:
         packed = color.astype(np.uint32) * np.uint32(0x010101)
     elif sys.byteorder == "little":
@@ -128,9 +135,7 @@ def _packed_rgb(color: NDArray[np.uint8] | None) -> Float32Array:
     return packed.view(np.float32)
 
 
-def _gray(color: NDArray[np.uint8] | None) -> Float32Array:
-    if color is None:
-        raise TypeError("points with intensity need an image")
+def _gray(color: NDArray[np.uint8]) -> Float32Array:
     if color.ndim == 2:
         return color.astype(np.float32)
     weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as OpenCV's RGB2GRAY

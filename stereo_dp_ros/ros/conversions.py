@@ -7,12 +7,15 @@ PyPI lacks some encodings.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
@@ -24,8 +27,9 @@ from stereo_dp_ros.core.image_messages import (
     image_rows,
     require_layout,
 )
+from stereo_dp_ros.ros.large_messages import LargeMessage
 
-__all__ = ["ImageDecoder", "depth_message", "disparity_message", "image_message"]
+__all__ = ["ImageDecoder", "depth_draft", "disparity_draft", "image_draft", "image_message"]
 
 UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -104,25 +108,25 @@ def _decode_with_bridge(bridge: _CvBridge, message: Image) -> UInt8Array:
     return np.ascontiguousarray(bridge.imgmsg_to_cv2(plain, desired_encoding=target))
 
 
-def _fill_data(message: Any, array: NDArray[Any]) -> None:
-    """Copy the bytes of `array` once into the empty `data` of `message`.
-
-    Assigning the array itself, or ``array.array('B', ndarray)``, walks it element by element.
-    """
-    message.data.frombytes(np.ascontiguousarray(array).data.cast("B"))
+def image_draft(
+    shape: tuple[int, ...], dtype: DTypeLike, encoding: str, header: Header, write: Callable[[NDArray[Any]], object]
+) -> LargeMessage:
+    """Return an Image of (H, W) or (H, W, C) values in native byte order, without row padding; `write` sets them."""
+    item_bytes = np.dtype(dtype).itemsize
+    message = Image(header=header, encoding=encoding)
+    message.height, message.width = shape[:2]
+    message.is_bigendian = int(_NATIVE_IS_BIG_ENDIAN and item_bytes > 1)
+    message.step = math.prod(shape[1:]) * item_bytes
+    return LargeMessage(message, shape, dtype, write)
 
 
 def image_message(array: NDArray[Any], encoding: str, header: Header) -> Image:
-    """Return an Image of a (H, W) or (H, W, C) array in native byte order, without row padding."""
-    message = Image(header=header, encoding=encoding)
-    message.height, message.width = array.shape[:2]
-    message.is_bigendian = int(_NATIVE_IS_BIG_ENDIAN and array.dtype.itemsize > 1)
-    message.step = array.nbytes // array.shape[0]
-    _fill_data(message, array)
-    return message
+    """Return the Image of a (H, W) or (H, W, C) array."""
+    image: Image = image_draft(array.shape, array.dtype, encoding, header, partial(np.copyto, src=array)).whole()
+    return image
 
 
-def depth_message(depth_m: Float32Array, encoding: str, header: Header) -> Image:
+def depth_draft(depth_m: Float32Array, encoding: str, header: Header) -> LargeMessage:
     """Return a depth image after REP 118.
 
     Parameters
@@ -131,15 +135,18 @@ def depth_message(depth_m: Float32Array, encoding: str, header: Header) -> Image
     encoding : ``32FC1`` keeps m and NaN; ``16UC1`` is mm, rounded, 0 unknown or beyond 65.535 m
     """
     if encoding == "32FC1":
-        return image_message(depth_m, encoding, header)
+        return image_draft(depth_m.shape, np.float32, encoding, header, partial(np.copyto, src=depth_m))
+    return image_draft(depth_m.shape, np.uint16, encoding, header, partial(_write_millimetres, depth_m))
+
+
+def _write_millimetres(depth_m: Float32Array, data: NDArray[Any]) -> None:
     depth_mm = np.rint(depth_m * np.float32(1000.0))
     known = (depth_mm >= 1.0) & (depth_mm <= 65535.0)
-    return image_message(np.where(known, depth_mm, 0.0).astype(np.uint16), encoding, header)
+    data[...] = np.where(known, depth_mm, 0.0)
 
 
-def disparity_message(
-    adjusted_px: Float32Array,
-    header: Header,
+def disparity_draft(
+    image: LargeMessage,
     *,
     focal_px: float,
     baseline_m: float,
@@ -147,23 +154,23 @@ def disparity_message(
     max_disparity_px: float,
     valid_window: tuple[int, int, int, int],
     delta_px: float,
-) -> DisparityImage:
+) -> LargeMessage:
     """Return a DisparityImage, all fields set.
 
     Parameters
     ----------
-    adjusted_px : float32 (H, W), d + doffs, so that depth = focal_px · baseline_m / adjusted_px; finite, below
-        `min_disparity_px` where there is no answer
+    image : 32FC1 of d + doffs, so that depth = focal_px · baseline_m / (d + doffs); finite, below `min_disparity_px`
+        where there is no answer
     min_disparity_px, max_disparity_px : searched range, doffs included
     valid_window : x, y, width, height in px
     delta_px : nominal disparity resolution
     """
     x_px, y_px, width_px, height_px = valid_window
-    message = DisparityImage(header=header, image=image_message(adjusted_px, "32FC1", header))
+    message = DisparityImage(header=image.message.header, image=image.message)
     message.f = float(focal_px)
     message.t = float(baseline_m)
     message.valid_window = RegionOfInterest(x_offset=x_px, y_offset=y_px, width=width_px, height=height_px)
     message.min_disparity = float(min_disparity_px)
     message.max_disparity = float(max_disparity_px)
     message.delta_d = float(delta_px)
-    return message
+    return replace(image, message=message)

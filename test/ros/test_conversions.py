@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from stereo_dp_ros.core.errors import ImageError
 from stereo_dp_ros.core.image_messages import ENCODINGS
-from stereo_dp_ros.ros.conversions import ImageDecoder, depth_message, image_message
+from stereo_dp_ros.ros.conversions import ImageDecoder, depth_draft, image_message
 
 RGB = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
 GRAY = RGB[..., 0]
@@ -233,9 +233,9 @@ def test_image_message_of_a_view() -> None:
 
 def test_depth_message() -> None:
     depth_m = np.array([[0.0, 0.0004, 0.0006, 1.0], [2.0004, 65.535, 65.536, np.nan], [np.inf, -1.0, 2.5, 0.001]])
-    metres = depth_message(depth_m.astype(np.float32), "32FC1", Header())
+    metres = depth_draft(depth_m.astype(np.float32), "32FC1", Header()).whole()
     np.testing.assert_array_equal(np.frombuffer(metres.data, np.float32), depth_m.astype(np.float32).ravel())
-    millimetres = depth_message(depth_m.astype(np.float32), "16UC1", Header())
+    millimetres = depth_draft(depth_m.astype(np.float32), "16UC1", Header()).whole()
     assert (millimetres.encoding, millimetres.step) == ("16UC1", 8)
     assert millimetres.is_bigendian == int(sys.byteorder == "big")
     assert np.frombuffer(millimetres.data, np.uint16).tolist() == [0, 0, 1, 1000, 2000, 65535, 0, 0, 0, 0, 2500, 1]

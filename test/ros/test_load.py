@@ -115,10 +115,15 @@ def test_two_nodes_in_one_process(rig: Rig) -> None:
         rig.until(lambda: node.count_subscribers("disparity"), f"{name}/disparity is subscribed to")  # noqa: B023
     header = rig.header()
     left, right = PlaneScene().messages("rgb8", header)
-    for name, info in zip(("left", "right"), PlaneScene().camera_infos(), strict=True):
-        rig.publishers[f"rear/{name}/camera_info"].publish(info)
-    rig.publishers["front/left/image_rect"].publish(Image(header=header))
-    rig.publishers["front/right/image_rect"].publish(Image(header=header))
+    for side, info in zip(("left", "right"), PlaneScene().camera_infos(), strict=True):
+        for name in ("front", "rear"):
+            rig.publishers[f"{name}/{side}/camera_info"].publish(info)
+
+    def show_front() -> None:
+        for side in ("left", "right"):
+            rig.publishers[f"front/{side}/image_rect"].publish(Image(header=header))
+
+    show_front()
     rig.until(lambda: counts(front) == (1, 0, {"bad_image": 1}), "the front's images have no encoding")
     rig.publishers["rear/left/image_rect"].publish(left)
     rig.publishers["rear/right/image_rect"].publish(right)
@@ -126,7 +131,7 @@ def test_two_nodes_in_one_process(rig: Rig) -> None:
     assert rig.received["rear"][0].header == header
     assert not rig.received["front"]
     assert counts(rear) == (1, 1, {})
-    wrong = rig.fault("/front/left/image_rect: encoding is ''")
+    wrong = rig.fault("/front/left/image_rect: encoding is ''", show_front)
     assert wrong.name == "front/stereo_node: stereo"
     rig.diagnostics.clear()
     rig.until(lambda: {status.name for status in rig.diagnostics} == {wrong.name, "rear/stereo_node: stereo"}, "both")

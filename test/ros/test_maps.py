@@ -17,9 +17,11 @@ from stereo_dp_ros.core.maps import MapRequest, StereoMaps
 from stereo_dp_ros.ros.camera import CameraInfos
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import ImageDecoder, image_message
-from stereo_dp_ros.ros.outputs import OUTPUTS, StereoResult, needed_maps
+from stereo_dp_ros.ros.large_messages import LargeMessage
+from stereo_dp_ros.ros.outputs import OUTPUTS, needed_maps
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.pipeline import Pipeline
+from stereo_dp_ros.ros.result import StereoResult
 from stereo_dp_ros.ros.synchronizer import ImagePair, TimedMessage
 
 SCENE = PlaneScene(depth_m=2.0, cx_right_px=84.0)
@@ -51,10 +53,11 @@ class Kept:
     def subscribed(self) -> list[str]:
         return self.names
 
-    def publish(self, names: list[str], result: StereoResult) -> dict[str, float]:
+    def publish(self, names: list[str], result: StereoResult) -> None:
         packer = CloudPacker()
-        self.messages = {name: OUTPUTS[name][1](result, packer) for name in names}
-        return {}
+        for name in names:
+            made = OUTPUTS[name][1](result, packer)
+            self.messages[name] = made.whole() if isinstance(made, LargeMessage) else made
 
 
 def process(estimator: Any, names: list[str], parameters: NodeParameters) -> dict[str, Any]:
