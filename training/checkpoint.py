@@ -26,12 +26,15 @@ KEYS = {
     "device",
     "torch",
 }
+OPTIONAL = {"began_with": None}
+"""What older checkpoints lack, and what it is then."""
+
 EXPECTED = "expected a checkpoint of training.train"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` beside `path`, then rename, so that a reader never sees half a file."""
-    if set(state) != KEYS:
+    if not _complete(state):
         raise TrainingError(f"checkpoint has the keys {sorted(state)}; expected {sorted(KEYS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -55,14 +58,18 @@ def load_checkpoint(path: Path, description: dict[str, Any] | None = None) -> di
     except Exception as error:  # bytes that are no checkpoint can be any wrong pickle
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainingError(f"{path}: cannot be read ({reason}); {EXPECTED}") from error
-    if not isinstance(state, dict) or set(state) != KEYS:
+    if not isinstance(state, dict) or not _complete(state):
         found = (
             f"has the keys {sorted(map(str, state))}" if isinstance(state, dict) else f"holds a {type(state).__name__}"
         )
         raise TrainingError(f"{path}: {found}; {EXPECTED}, with {sorted(KEYS)}")
     if description is not None and state["description"] != description:
         raise TrainingError(f"{path}: of another network: {'; '.join(differences(state['description'], description))}")
-    return state
+    return {**OPTIONAL, **state}
+
+
+def _complete(state: dict[str, Any]) -> bool:
+    return KEYS <= set(state) <= KEYS | set(OPTIONAL)
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any], where: str = "") -> list[str]:

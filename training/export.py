@@ -255,6 +255,7 @@ def _training_record(state: dict[str, Any]) -> dict[str, Any]:
         "seconds": round(state["seconds"]),
         "device": state["device"],
         "date": datetime.date.today().isoformat(),
+        **({"began_with": state["began_with"]} if state["began_with"] else {}),
     }
 
 

@@ -245,7 +245,10 @@ class Workshop:
     def _cached(self, teacher: Teacher | None, config: TrainConfig, first_scene: int) -> Teacher | None:
         if teacher is None or self.cache_gib == 0:
             return teacher
-        samples = json.dumps([asdict(config.data), config.seed, first_scene], sort_keys=True, default=str)
+        of_sample: list[Any] = [asdict(config.data), config.seed, first_scene]
+        if config.data.reuse > 1:  # which scene a sample shows depends on it then
+            of_sample.append(config.optim.batch_size)
+        samples = json.dumps(of_sample, sort_keys=True, default=str)
         identity = hashlib.sha256(samples.encode()).hexdigest()[:16]
         return CachedTeacher(teacher, self.out / "teacher_answers", identity, self.cache_gib * 2**30)
 

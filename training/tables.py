@@ -52,7 +52,7 @@ TABLES = {
     ],
     "supervision": [
         Row("ground truth", 1.73),
-        Row("ground truth + teacher", 1.61, loss="both"),
+        Row("ground truth + teacher, 1 : 1", 1.61, loss="both"),
         Row("teacher", 1.56, loss="teacher"),
     ],
     "loss": [

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ from training.processes import open_fabric
 from training.sources import LaterScenes, build_scenes
 from training.trainer import Trainer
 
-__all__ = ["StopRequest", "begun_with", "main", "training_scenes"]
+__all__ = ["StopRequest", "begun_with", "main", "model_record", "training_scenes"]
 
 
 class StopRequest:
@@ -73,10 +74,12 @@ def main() -> int:
         config = load_config(arguments.config)
         pairs = find_pairs(arguments.pairs) if arguments.pairs else []
         fabric = open_fabric(arguments.accelerator, config.precision, arguments.devices)
-        initial = None
+        initial = origin = None
         if arguments.init:
             config, initial = begun_with(arguments.init, config)
-        trainer = Trainer(config, training_scenes(config), arguments.out, fabric, initial=initial)
+            origin = model_record(arguments.init)
+        scenes = training_scenes(config)
+        trainer = Trainer(config, scenes, arguments.out, fabric, initial=initial, began_with=origin)
         trainer.run(stop, arguments.save_minutes, lambda t: _score(t, pairs))
     except StereoDpError as error:
         print(f"training.train: {error}", file=sys.stderr)
@@ -115,6 +118,16 @@ def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, T
     if any(description.get(field) != wanted.get(field) for field in compared):
         raise TrainingError(f"--init {name}: has another network ({model.manifest.network}) than the config")
     return dataclasses.replace(config, network=description), network.state_dict()
+
+
+def model_record(name: str) -> dict[str, Any]:
+    """What made a model: its `name`, its weights' `sha256` and its manifest's `training` less the network's tables."""
+    manifest = load_model(name).manifest
+    (sha256,) = (digest for file, digest in manifest.files.items() if file.endswith(".safetensors"))
+    training = dict(manifest.training)
+    if "config" in training:
+        training["config"] = {key: value for key, value in training["config"].items() if key != "network"}
+    return {"name": manifest.name, "sha256": sha256, "training": training}
 
 
 def _score(trainer: Trainer, pairs: list[PairFolder]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -64,6 +65,8 @@ class Trainer:
         What to minimise; left out, the supervised loss of the config.
     initial
         State of the network at the start; left out, random by the config's seed. A checkpoint goes before it.
+    began_with
+        The model whose state that is, for the record.
     """
 
     def __init__(
@@ -75,13 +78,16 @@ class Trainer:
         *,
         objective: Objective | None = None,
         initial: Mapping[str, Tensor] | None = None,
+        began_with: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config
+        self.began_with = began_with
         self.scenes = scenes
         self.out = out
         self.fabric = fabric
         self.sample = 0
         self.seconds = 0.0
+        self._gradients_reach = False
         torch.manual_seed(config.seed)
         self.network = build_network(config.network)
         if initial is not None:
@@ -158,6 +164,7 @@ class Trainer:
         self._require_finite(values, batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(terms["total"])
+        self._require_gradients()
         norm: Any = self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=self.config.optim.clip_norm, error_if_nonfinite=False
         )
@@ -180,6 +187,7 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "samples": self.sample,
                 "seconds": self.seconds,
+                "began_with": self.began_with,
                 **run_record(str(self.fabric.device)),
             }
             save_checkpoint(self.checkpoint_path, state)
@@ -192,6 +200,7 @@ class Trainer:
         self.average.updates = state["ema_updates"]
         optimizer.load_state_dict(state["optimizer"])
         self.sample, self.seconds = state["samples"], state["seconds"]
+        self.began_with = state["began_with"] or self.began_with
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         try:
@@ -223,12 +232,23 @@ class Trainer:
         yield from cast(Any, self.fabric.setup_dataloaders(loader, use_distributed_sampler=False))
 
     def _require_finite(self, values: dict[str, float], batch: dict[str, Tensor]) -> None:
-        bad = [name for name, value in values.items() if not torch.isfinite(torch.tensor(value))]
-        if bad:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if any_process(self.fabric, bool(bad)):  # one that went on would wait for the others for ever
+            what = ", ".join(bad) if bad else "a loss in another process"
             raise TrainingError(
-                f"{', '.join(bad)} not finite at sample {self.sample} (of samples {batch['index'].tolist()});"
+                f"{what} not finite at sample {self.sample} (of samples {batch['index'].tolist()});"
                 " stopped before the step"
             )
+
+    def _require_gradients(self) -> None:
+        if self._gradients_reach:
+            return
+        without = [name for name, p in self.network.named_parameters() if p.requires_grad and p.grad is None]
+        if without:
+            raise TrainingError(
+                f"no gradient reaches {', '.join(without)}; expected a loss on which every layer has an influence"
+            )
+        self._gradients_reach = True
 
     def _call(self, on_checkpoint: Callable[[Trainer], None]) -> None:
         if self.fabric.is_global_zero:

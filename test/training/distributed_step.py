@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from stereo_dp_ros.networks import StereoOutput
 from training import pipeline
 from training.config import DataConfig, OptimConfig, TrainConfig
+from training.errors import TrainingError
 from training.pipeline import Pipeline
 from training.pipeline_config import PipelineConfig
 from training.processes import open_fabric
@@ -72,6 +74,30 @@ def stop_and_cut(out: Path, fabric: Fabric) -> None:
     (out / f"{fabric.global_rank}.json").write_text(json.dumps([going_on, len(cuts), width]))
 
 
+class UnevenLoss:
+    """A loss that is finite in the first process alone."""
+
+    def __init__(self, first: bool) -> None:
+        self.first = first
+
+    def __call__(
+        self, output: StereoOutput, _batch: dict[str, torch.Tensor], _progress: float
+    ) -> dict[str, torch.Tensor]:
+        total = output.disparity.mean()
+        return {"total": total if self.first else total * torch.nan}
+
+
+def refused_step(out: Path, config: TrainConfig, fabric: Fabric) -> None:
+    """What each process says when the loss of another is not finite."""
+    objective = UnevenLoss(fabric.is_global_zero)
+    said = ""
+    try:
+        Trainer(config, UnevenScenes(), out / "refused", fabric, objective=objective).run()
+    except TrainingError as error:
+        said = str(error)
+    (out / f"{fabric.global_rank}.txt").write_text(said)
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     fabric = open_fabric("cpu", "64-true", 1)
@@ -88,6 +114,7 @@ def main(out: Path) -> None:
         gradients = {name: p.grad for name, p in trainer.network.named_parameters()}
         torch.save({"gradients": gradients, "buffers": dict(trainer.network.named_buffers())}, out / "step.pt")
     stop_and_cut(out, fabric)
+    refused_step(out, config, fabric)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ def step(out: Path, processes: int, repository: Path) -> dict[str, dict[str, tor
     return result
 
 
-def test_two_processes_have_the_gradients_of_one_with_the_same_global_batch(tmp_path: Path, repository: Path) -> None:
+def test_two_processes_have_the_gradients_of_one_with_the_same_global_batch_and_end_together(
+    tmp_path: Path, repository: Path
+) -> None:
     one, two = step(tmp_path / "one", 1, repository), step(tmp_path / "two", 2, repository)
     assert [json.loads((tmp_path / name).read_text())[:2] for name in ("one/0.json", "two/0.json", "two/1.json")] == [
         [False, 1],
@@ -36,6 +38,9 @@ def test_two_processes_have_the_gradients_of_one_with_the_same_global_batch(tmp_
         [False, 0],  # did not cut, and has the network all the same
     ]
     assert len({(tmp_path / name).read_text()[-8:] for name in ("one/0.json", "two/0.json", "two/1.json")}) == 1
+    ended = "not finite at sample 0 (of samples"
+    said = {name: (tmp_path / f"{name}.txt").read_text().split(" [")[0] for name in ("one/0", "two/0", "two/1")}
+    assert said == {"one/0": "", "two/0": f"a loss in another process {ended}", "two/1": f"total {ended}"}
     assert one["gradients"].keys() == two["gradients"].keys()
     # In doubles: a rounding that differs between batches of two and of four moves single units across a ReLU's edge.
     for name, gradient in one["gradients"].items():

@@ -24,6 +24,8 @@ from training.export import PARITY_PX, count_macs, export_model, with_range
 from training.prune import PruneConfig, prune_step
 from training.trainer import Trainer
 
+BEGAN_WITH = {"name": "older", "sha256": "0f", "training": {"samples": 8}}
+
 
 @dataclass(frozen=True)
 class ShiftedNoise(PairFolder):
@@ -57,7 +59,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, tiny_network: dict[str, A
         optim=OptimConfig(batch_size=2),
     )
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    trainer = Trainer(config, noise_scenes, out, fabric)
+    trainer = Trainer(config, noise_scenes, out, fabric, began_with=BEGAN_WITH)
     trainer.run()
     return export_model(trainer.checkpoint_path, "tiny", out / "models", ShiftedNoise.pairs(noise_scenes))
 
@@ -72,6 +74,7 @@ def test_manifest_is_complete_and_its_hashes_hold(exported: Path) -> None:
     training = manifest["training"]
     assert (training["samples"], training["steps"], training["data"]) == (4, 2, "procedural")
     assert set(training) >= {"command", "commit", "seconds", "device", "date", "config"}
+    assert training["began_with"] == BEGAN_WITH
     assert load_model(exported).name == "tiny"
 
 

@@ -52,13 +52,15 @@ def test_a_shipped_model_is_small_and_its_record_complete(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_scores_on_real_pairs_what_its_manifest_says(name: str, data_folder: Path) -> None:
-    estimator = load_estimator(name, "onnxruntime")
-    (row,) = set_rows(score_pairs(estimator.infer, find_pairs(data_folder / "pairs" / "middlebury_q")))
-    expected = load_model(name).manifest.metrics["middlebury_q"]
-    assert row["scenes"] == expected["scenes"] == 8
-    # The manifest's figures are from another runtime and precision.
-    assert row["epe"] <= 1.02 * expected["epe"]
-    assert row["bad_2"] <= 1.02 * expected["bad_2"]
+    rows = set_rows(score_pairs(load_estimator(name).infer, find_pairs(data_folder / "pairs")))
+    figures = load_model(name).manifest.metrics
+    assert {row["name"] for row in rows} == set(figures) - {"procedural", "measured", "calibration_error", "right"}
+    for row in rows:
+        expected = figures[row["name"]]
+        assert row["scenes"] == expected["scenes"]
+        # The manifest's figures may be from another runtime and precision.
+        assert row["epe"] <= 1.02 * expected["epe"], row["name"]
+        assert row["bad_2"] <= 1.02 * expected["bad_2"], row["name"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -13,7 +13,7 @@ from stereo_dp_ros.networks import build_network, describe_network, save_weights
 from training.config import DataConfig, TrainConfig
 from training.errors import TrainingError
 from training.prune import PruneConfig, prune_step
-from training.train import begun_with, training_scenes
+from training.train import begun_with, model_record, training_scenes
 
 
 @pytest.fixture
@@ -72,6 +72,17 @@ def test_no_run_reaches_the_scenes_of_validation() -> None:
     training_scenes(TrainConfig(network={}, samples=4, first_scene=9_999_996))
     with pytest.raises(TrainingError, match=r"first_scene \+ samples is 10000001; expected at most 10000000"):
         training_scenes(TrainConfig(network={}, samples=4, first_scene=9_999_997))
+
+
+def test_what_a_model_was_made_by_is_recorded_without_its_network(manifest: Path) -> None:
+    content = json.loads(manifest.read_text())
+    content["training"] = {"commit": "c0ffee", "config": {"network": {"type": "corr"}, "samples": 8}}
+    manifest.write_text(json.dumps(content))
+    assert model_record(str(manifest)) == {
+        "name": "tiny",
+        "sha256": content["files"]["tiny.safetensors"],
+        "training": {"commit": "c0ffee", "config": {"samples": 8}},
+    }
 
 
 def test_a_model_of_another_network_is_refused(manifest: Path) -> None:

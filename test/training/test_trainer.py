@@ -105,6 +105,23 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     assert all(torch.isfinite(p).all() for p in trainer.network.parameters())
 
 
+class Logits:
+    """An objective on the logits alone."""
+
+    def __call__(self, output: Any, _batch: dict[str, Tensor], _progress: float) -> dict[str, Tensor]:
+        return {"total": output.logits.float().square().mean()}
+
+
+def test_a_loss_that_leaves_layers_untrained_is_refused(config: TrainConfig, noise_scenes: Any, tmp_path: Path) -> None:
+    """The weights that bring `corr` to full resolution have no part in its logits."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    trainer = Trainer(config, noise_scenes, tmp_path, fabric, objective=Logits())
+    before = {name: value.clone() for name, value in trainer.network.named_parameters()}
+    with pytest.raises(TrainingError, match=r"no gradient reaches .*mask\.weight.*; expected a loss on which every"):
+        trainer.run()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.named_parameters())
+
+
 class MissingScenes:
     """Scenes whose files cannot be read."""
 
@@ -132,6 +149,20 @@ def test_a_scene_smaller_than_the_crop_is_named(config: TrainConfig, noise_scene
     large = dataclasses.replace(config, data=DataConfig(crop_height_px=64, crop_width_px=320, workers=0))
     with pytest.raises(TrainingError, match="scene 0 is 160x80; expected at least the crop, 320x64"):
         train(large, noise_scenes, tmp_path)
+
+
+def test_a_checkpoint_says_what_the_run_began_with(config: TrainConfig, noise_scenes: Any, tmp_path: Path) -> None:
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    origin = {"name": "tiny", "sha256": "0f", "training": {"samples": 8}}
+    path = tmp_path / "last.pt"
+    Trainer(config, noise_scenes, tmp_path, fabric, began_with=origin).save()
+    assert load_checkpoint(path)["began_with"] == origin
+    Trainer(config, noise_scenes, tmp_path, fabric).save()
+    assert load_checkpoint(path)["began_with"] == origin, "a run that goes on has still begun with it"
+    state = load_checkpoint(path)
+    del state["began_with"]
+    torch.save(state, path)
+    assert load_checkpoint(path)["began_with"] is None, "older ones do not say"
 
 
 def test_a_checkpoint_with_other_keys_is_refused(tmp_path: Path) -> None:
