@@ -3,7 +3,8 @@
 Goes on where it was left (`--max-minutes`). A finished seed of a row leaves `runs/NAME.json` in `training/results/`
 and is not run again where that file is; once every row has every seed, TABLE.json and TABLE.md are written, the figure
 of the paper beside ours. `--rehearse 20` runs every row for 20 steps in a folder of its own: its figures mean nothing.
-`--run NAME` makes one record alone, so that several processes can share a table and its folders.
+`--run NAME` makes one record alone, so that several processes can share a table and its folders. `--so-far` runs
+nothing and writes the table of the records that there are.
 """
 
 from __future__ import annotations
@@ -85,19 +86,24 @@ class Ablation:
             raise TrainingError(f"--run is {name!r}; expected one of {', '.join(runs)}")
         return self._row(*runs[name])
 
-    def results(self, table: str) -> dict[str, Any] | None:
-        """Run what is missing; the table, or None if stopped before its end."""
+    def results(self, table: str, so_far: bool = False) -> dict[str, Any] | None:
+        """The table, after running what is missing; None if stopped before its end.
+
+        With `so_far` nothing is run: a row has the seeds that there are, and None says that no row has any, or that
+        there is nothing to hold the teacher against.
+        """
         rows = []
         for row in TABLES[table]:
             measured = []
             for seed in range(self.config.seeds):
-                entry = self._row(row, seed)
-                if entry is None:
+                entry = self._row(row, seed, so_far)
+                if entry is not None:
+                    measured.append({"seed": seed, **entry})
+                elif not so_far:
                     return None
-                measured.append({"seed": seed, **entry})
             rows.append({"label": row.label, "paper_epe": row.paper_epe, "seeds": measured, **summary(measured)})
-        ground_truth = self._row(Row("ground truth", None), 0)
-        if ground_truth is None:
+        ground_truth = self._row(Row("ground truth", None), 0, so_far)
+        if ground_truth is None or not any(row["seeds"] for row in rows):
             return None
         counts, line = teacher_verdict({"teacher": self._teacher_record(), "ground_truth": ground_truth})
         return {
@@ -108,11 +114,11 @@ class Ablation:
             "budget": self.budget,
         }
 
-    def _row(self, row: Row, seed: int) -> dict[str, Any] | None:
+    def _row(self, row: Row, seed: int, kept_only: bool = False) -> dict[str, Any] | None:
         """A row's record with one seed: kept, or after its run."""
         name = row.run_name(seed)
         kept = self._kept(name, row.loss)
-        if kept is not None:
+        if kept is not None or kept_only:
             return kept
         checkpoint = self._course(row, row.course, seed)
         if checkpoint is None:
@@ -238,6 +244,7 @@ def main(values: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder of the tables (%(default)s)")
     parser.add_argument("--rehearse", type=at_least_1, metavar="STEPS", help="every row for so many steps, one seed")
     parser.add_argument("--run", metavar="NAME", help="one run of the table alone, by the name of its record")
+    parser.add_argument("--so-far", action="store_true", help="run nothing, write the table of what has been run")
     parser.add_run_options()
     arguments = parser.parse_args(values)
     torch.set_num_threads(arguments.threads)
@@ -266,7 +273,9 @@ def main(values: list[str] | None = None) -> int:
             record = tables.record(arguments.table, arguments.run)
             print("" if record is None else json.dumps(record["metrics"], indent=1))
             return 3 if record is None else 0
-        results = None if tables is None else tables.results(arguments.table)
+        results = None if tables is None else tables.results(arguments.table, arguments.so_far)
+        if results is None and arguments.so_far:
+            raise TrainingError(f"{results_folder / 'runs'}: no record of the table, or none of ground truth, seed 0")
     except StereoDpError as error:
         print(f"training.ablate: {error}", file=sys.stderr)
         return 2

@@ -67,6 +67,7 @@ TABLES = {
     ],
 }
 
+_SEEDS_OF_A_SPREAD = 3  # what says by how much the runs of a row differ
 
 FIGURES = {
     "epe_px": ("validation", "epe"),
@@ -97,35 +98,56 @@ def _error(metrics: dict[str, Any], where: str, metric: str) -> float | None:
 def compare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each row with `worse` of each figure: whether its mean is above the best row's by over two standard errors.
 
-    None for the best row itself; False, which says "not resolved", wherever there are fewer than three seeds.
+    None for the best row itself. A row of fewer than three seeds is taken to spread as much as the widest one of three
+    or more; where there is none, it is False, which says "not resolved". Rows that were not run have no figures.
     """
     compared = [{**row, "worse": {}} for row in rows]
-    for name in rows[0]["errors"]:
-        best = min(compared, key=lambda row: float(row["errors"][name]["mean"]))
-        for row in compared:
-            ours, least = row["errors"][name], best["errors"][name]
-            count = min(len(row["seeds"]), len(best["seeds"]))
-            error = math.hypot(ours["sd"] or 0.0, least["sd"] or 0.0) / math.sqrt(count)
-            beyond = count >= 3 and ours["mean"] - least["mean"] > 2 * error
-            row["worse"][name] = None if row is best else beyond
+    measured = [row for row in compared if row["seeds"]]
+    for name in FIGURES:
+        those = [row for row in measured if name in row["errors"]]
+        spreads = [row["errors"][name]["sd"] for row in those if len(row["seeds"]) >= _SEEDS_OF_A_SPREAD]
+        best = min(those, key=lambda row: float(row["errors"][name]["mean"]), default=None)
+        for row in those:
+            apart = row["errors"][name]["mean"] - best["errors"][name]["mean"] if best else 0.0
+            errors = [_standard_error(one, name, spreads) for one in (row, best)]
+            row["worse"][name] = None if row is best else apart > 2 * math.hypot(*errors)
     return compared
+
+
+def _standard_error(row: dict[str, Any] | None, name: str, spreads: list[float]) -> float:
+    if row is None or not spreads:
+        return math.inf
+    count = len(row["seeds"])
+    spread = row["errors"][name]["sd"] if count >= _SEEDS_OF_A_SPREAD else max(spreads)
+    return float(spread) / math.sqrt(count)
 
 
 def markdown(results: dict[str, Any]) -> str:
     """The table as it is committed."""
     budget, rows = results["budget"], results["rows"]
+    measured = [row for row in rows if row["seeds"]]
+    counts = sorted({len(row["seeds"]) for row in measured})
     seeds = [entry for row in rows for entry in row["seeds"]]
     devices = sorted({entry["device"] for entry in seeds})
     commits = sorted({entry["commit"][:7] + "+" * entry["commit"].endswith("+") for entry in seeds})
-    figures = list(rows[0]["errors"])
-    titles = ["", "paper's EPE", *(_TITLES[name] for name in figures), "parameters", "MACs at 640x480", "latency ms"]
+    figures = list(measured[0]["errors"])
+    titles = [
+        "",
+        "paper's EPE",
+        "seeds",
+        *(_TITLES[name] for name in figures),
+        "parameters",
+        "MACs at 640x480",
+        "latency ms",
+    ]
     lines = [
         f"# {results['table']}",
         "",
         f"`python -m training.ablate {results['table']}`, trained at commit {', '.join(commits)} (+: changed).",
-        f"{budget['train']['samples']} samples a row, {len(rows[0]['seeds'])} seeds, D = {budget['max_disparity_px']};"
-        f" {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation over the seeds: the best bold,"
-        ' the others worse by more than two standard errors, or "not resolved". The paper\'s EPE is on SceneFlow with'
+        f"{budget['train']['samples']} samples a run, {' or '.join(map(str, counts))} seeds a row,"
+        f" D = {budget['max_disparity_px']}; {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation"
+        ' over the seeds: the best bold, the others worse by more than two standard errors, or "not resolved"; fewer than'
+        " three seeds are taken to spread as the widest of the other rows do. The paper's EPE is on SceneFlow with"
         " D = 192.",
         "",
         results["teacher_line"],
@@ -134,8 +156,11 @@ def markdown(results: dict[str, Any]) -> str:
         f"|{'---|' * len(titles)}",
     ]
     for row in rows:
+        cells = [row["label"], "" if row["paper_epe"] is None else f"{row['paper_epe']:.2f}", str(len(row["seeds"]))]
+        if not row["seeds"]:
+            lines.append(f"| {' | '.join(cells)} | not run |{' |' * (len(titles) - len(cells) - 1)}")
+            continue
         one = row["seeds"][0]
-        cells = [row["label"], "" if row["paper_epe"] is None else f"{row['paper_epe']:.2f}"]
         cells += [_cell(row["errors"][name], row["worse"][name]) for name in figures]
         cells += [f"{one['parameters'] / 1e6:.3f} M", f"{one['macs_640x480'] / 1e9:.2f} G", f"{one['latency_ms']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -43,6 +43,13 @@ def test_a_difference_inside_the_noise_is_not_resolved() -> None:
     rows = compare([row("a", 1.0, 1.1, 1.2), row("b", 1.1, 1.2, 1.3), row("c", 2.0, 2.1, 2.2)])
     assert [r["worse"] for r in rows] == [dict.fromkeys(("epe_px", "bad_2_percent"), w) for w in (None, False, True)]
     assert [r["worse"]["epe_px"] for r in compare([row("a", 1.0), row("b", 9.0)])] == [None, False]
+    assert [r["worse"]["epe_px"] for r in compare([row("a", 1.0, 1.1, 1.2), row("b", 1.2), row("c", 1.5)])] == [
+        None,
+        False,  # taken to spread as a does: 0.1 further than it, of a standard error of 0.115
+        True,
+    ]
+    left_out = {"label": "d", "seeds": [], **summary([])}
+    assert compare([row("a", 1.0, 1.1, 1.2), left_out])[1]["worse"] == {}
     assert rows[0]["errors"]["epe_px"] == {"mean": pytest.approx(1.1), "sd": pytest.approx(0.1)}
     assert rows[0]["errors"]["bad_2_percent"] == {"mean": pytest.approx(11), "sd": pytest.approx(1)}
 
@@ -89,7 +96,7 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
     assert ablate.main([*arguments, "--rehearse", "1", "--run", "setting_3-kl"]) == 2
     assert "--run is 'setting_3-kl'; expected one of setting_3-kl-train-0, setting_3-teacher" in capsys.readouterr().err
     assert ablate.main([*arguments, "--rehearse", "1"]) == 0
-    assert "| KL | 1.86 |" in (tmp_path / "run-rehearsal" / "loss.md").read_text()
+    assert "| KL | 1.86 | 1 | " in (tmp_path / "run-rehearsal" / "loss.md").read_text()
     assert not (tmp_path / "results").exists()
     # Finished runs are read from their records, in this and other tables: ground truth and L1 are done.
     shutil.rmtree(tmp_path / "run-rehearsal" / "setting_3-teacher-train-0")
@@ -97,7 +104,15 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
     assert ablate.main(["supervision", *arguments[1:], "--rehearse", "1"]) == 0
     made = sorted(path.name for path in (tmp_path / "run-rehearsal").glob("setting_3*"))
     assert made == ["setting_3-both-train-0", "setting_3-kl-train-0"]
+    (rehearsed / "runs" / "setting_3-both-train-0.json").unlink()
+    assert ablate.main(["supervision", *arguments[1:], "--rehearse", "1", "--so-far"]) == 0
+    table = (rehearsed / "supervision.md").read_text()
+    assert "| ground truth + teacher, 1 : 1 | 1.61 | 0 | not run | | | | |\n" in table
+    assert "| teacher | 1.56 | 1 | " in table
+    shutil.rmtree(rehearsed / "runs")
     capsys.readouterr()
+    assert ablate.main(["supervision", *arguments[1:], "--rehearse", "1", "--so-far"]) == 2
+    assert "runs: no record of the table, or none of ground truth, seed 0" in capsys.readouterr().err
     path.write_text(yaml.safe_dump({**SMALL, "max_disparity_px": 64}))
     assert ablate.main([*arguments, "--rehearse", "1"]) == 2
     assert "begun with another config: max_disparity_px is 32, expected 64" in capsys.readouterr().err
