@@ -145,10 +145,10 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         f"`python -m training.ablate {results['table']}`, trained at commit {', '.join(commits)} (+: changed).",
         f"{budget['train']['samples']} samples a run, {' or '.join(map(str, counts))} seeds a row,"
-        f" D = {budget['max_disparity_px']}; {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard deviation"
-        ' over the seeds: the best bold, the others worse by more than two standard errors, or "not resolved"; fewer than'
-        " three seeds are taken to spread as the widest of the other rows do. The paper's EPE is on SceneFlow with"
-        " D = 192.",
+        f" D = {budget['max_disparity_px']}; {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard"
+        " deviation over the seeds: the best bold, the others worse by more than two standard errors, or"
+        ' "not resolved"; fewer than three seeds are taken to spread as the widest of the other rows do.'
+        " The paper's EPE is on SceneFlow with D = 192.",
         "",
         results["teacher_line"],
         "",
