@@ -259,6 +259,19 @@ def test_folder_of_several_scenes_lists_them(tmp_path: Path) -> None:
         read_layout(tmp_path, "pairs", LayoutOptions())
 
 
+def test_sensor_files_are_read_as_the_data_set_has_them(tmp_path: Path) -> None:
+    """Without OpenCV's "%YAML:1.0", beginning with a comment."""
+    cameras = []
+    for name, header in (("own", "# General sensor definitions.\nsensor_type: camera\n\n"), ("with", "%YAML:1.0\n")):
+        for side, x in (("cam0", 0.0), ("cam1", 0.1)):
+            _image(tmp_path / name / side / "data" / "1403715273262142976.png", 0)
+            text = SENSOR.format(x=x, model="pinhole").removeprefix("%YAML:1.0\n")
+            (tmp_path / name / side / "sensor.yaml").write_text(header + text)
+        cameras.append(read_layout(tmp_path / name, "euroc", LayoutOptions()).right_camera)
+    np.testing.assert_array_equal(cameras[0].p, cameras[1].p)
+    assert cameras[0].p[0, 3] / cameras[0].p[0, 0] == pytest.approx(-0.1)
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -267,6 +280,15 @@ def test_folder_of_several_scenes_lists_them(tmp_path: Path) -> None:
         (SENSOR.format(x=0.1, model="pinhole").replace("10.0, 7.0", "10.0"), "intrinsics has 3 numbers, expected 4"),
         ("{ no yaml", "cam1/sensor.yaml: "),
         (SENSOR.format(x=0.1, model="pinhole").replace("[20, 14]", "[21, 14]"), "expected the left one's"),
+        (SENSOR.format(x=0.1, model="pinhole").replace("[20, 14]", "[0, 0]"), "resolution is 0x0"),
+        (SENSOR.format(x=0.1, model="pinhole").replace("[50.0, 50.0", "[0.0, 50.0"), "focal length 0, 50 px"),
+        (SENSOR.format(x=".Nan", model="pinhole"), "T_BS is [1.0, 0.0, 0.0, nan"),
+        (SENSOR.format(x=0.1, model="pinhole").replace("1.0,", "0.0,"), "T_BS has the rotation [0.0, 0.0"),
+        (SENSOR.format(x=0.0, model="pinhole"), "T_BS is where the left camera is"),
+        (SENSOR.format(x=0.1, model="pinhole").replace("[50.0, 50.0", "[fx, fy"), "intrinsics has 2 numbers"),
+        (SENSOR.format(x=0.1, model="pinhole").replace("T_BS:", "T_BS: 1\nother:"), "T_BS has 0 numbers"),
+        ("", "cam1/sensor.yaml: "),
+        ("- a\n- b\n", "cam1/sensor.yaml: "),
     ],
 )
 def test_bad_sensor_files_are_told(tmp_path: Path, damage: str, told: str) -> None:
