@@ -46,8 +46,8 @@ _WAITING_FRAMES = 8  # outputs of one pair may be this many pairs apart in a rec
 class FrameScore:
     """One published disparity.
 
-    `metrics` as `disparity_metrics` and `curve_metrics`, None without ground truth (NaN of a confidence that was
-    not published); `figures` are what observers had to say.
+    `metrics` as `disparity_metrics` and `curve_metrics`, None without a pixel of ground truth (NaN of a confidence that
+    was not published); `figures` are what observers had to say.
     """
 
     stamp_ns: int
@@ -184,13 +184,16 @@ def _frame(images: SourceImages, truth: GroundTruth | None, stamp: int, outputs:
     confidence = np.full(disparity_px.shape, np.nan, np.float32)
     if "confidence" in outputs:
         confidence = float_pixels(outputs["confidence"])
+    truth_px = None if truth is None else truth.disparity_px(stamp, calibration)
+    if truth_px is not None and not np.isfinite(truth_px).any():
+        truth_px = None  # a depth camera's frame in which nothing came back
     return Frame(
         stamp_ns=stamp,
         calibration=calibration,
         read_images=lambda: (images.left(stamp), images.right(stamp)),
         disparity_px=disparity_px,
         confidence=confidence,
-        ground_truth_px=None if truth is None else truth.disparity_px(stamp, calibration),
+        ground_truth_px=truth_px,
     )
 
 

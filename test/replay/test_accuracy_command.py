@@ -18,7 +18,7 @@ from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.sparsification import CONFIDENCE_METRIC_NAMES
 from stereo_dp_ros.replay.bag import BagReader, BagWriter
 from stereo_dp_ros.replay.demo_bags import TOPICS, write_pairs
-from stereo_dp_ros.replay.messages import stamp_ns
+from stereo_dp_ros.replay.messages import image_message, stamp_ns
 from stereo_dp_ros.replay.scene import COURTYARD_CALIBRATION, Courtyard, StereoFrame
 from toy_model import write_toy_model
 
@@ -113,6 +113,25 @@ def test_folder_of_ground_truth_and_comparison_with_the_report_of_it(tmp_path: P
     assert rows["density"]["difference"] == 0.0
     assert {"infer_ms", "latency_ms"} < set(rows)
     assert "Compared with report.json of " in (tmp_path / "second" / "report.html").read_text()
+
+
+def test_a_frame_in_which_no_pixel_has_ground_truth_is_left_out_of_the_figures(tmp_path: Path) -> None:
+    """As a depth camera's that sees nothing, or is still starting."""
+    whole, path = _pairs_without_truth(tmp_path / "whole"), tmp_path / "bag"
+    with BagReader(whole) as source, BagWriter(path) as bag:
+        for topic, time_ns, message in source.messages():
+            bag.write(topic, message, time_ns)
+        for stamp, depth_mm in zip(_stamps(whole), (640, 0, 640), strict=True):
+            depth = np.full((32, 64), depth_mm, np.uint16)
+            bag.write("/camera/depth/image_rect", image_message(depth, "16UC1", stamp, "optical"), stamp)
+    bag = _replay(tmp_path, path, "--ground-truth", "/camera/depth/image_rect")
+    assert [frame.get("epe") for frame in bag["frames"]] == [
+        pytest.approx(0.0, abs=1e-5),
+        None,
+        pytest.approx(0.0, abs=1e-5),
+    ]
+    assert bag["metrics"]["epe"] == pytest.approx(0.0, abs=1e-5)
+    assert [row["pixels"] for row in bag["depth_error"]] == [2 * 32 * 64]
 
 
 def test_other_methods_on_the_same_frames(tmp_path: Path) -> None:
