@@ -61,7 +61,7 @@ class Gallery:
     Attributes
     ----------
     samples, strip : in the order they came
-    best, worst : by EPE, without ground truth by mean confidence; None while all frames are alike
+    best, worst : by EPE; by mean confidence where no frame has ground truth; None while all frames are alike
     """
 
     def __init__(self, stamps: Sequence[int] = (), samples: int = 0) -> None:
@@ -71,15 +71,18 @@ class Gallery:
         self._stripped = _spread(stamps, _STRIP_FRAMES)
         self._best: tuple[float, Sample] | None = None
         self._worst: tuple[float, Sample] | None = None
+        self._by_epe = False
 
     def add(self, frame: Frame, outputs: Mapping[str, Any], metrics: Mapping[str, float] | None) -> None:
         """Take a frame with its messages by name, and its metrics, None without ground truth."""
         if frame.stamp_ns in self._stripped and frame.left is not None:
             self.strip.append(_small(frame))
-        badness = -float(frame.confidence.mean()) if metrics is None else metrics["epe"]
+        if metrics is not None and not self._by_epe:  # what came before was ranked by confidence
+            self._by_epe, self._best, self._worst = True, None, None
+        badness = metrics["epe"] if metrics is not None else -float(frame.confidence.mean())
         is_best = self._best is None or badness < self._best[0]
         is_worst = self._worst is None or badness > self._worst[0]
-        ranked = math.isfinite(badness) and (is_best or is_worst)
+        ranked = self._by_epe == (metrics is not None) and math.isfinite(badness) and (is_best or is_worst)
         if not (ranked or frame.stamp_ns in self._sampled):
             return
         sample = _sample(frame, outputs)

@@ -37,6 +37,14 @@ def test_without_ground_truth_confidence_ranks() -> None:
     assert gallery.worst is not None and gallery.worst.stamp_ns == 2
 
 
+def test_frames_between_those_with_ground_truth_are_not_ranked_beside_them() -> None:
+    gallery = Gallery(range(6), samples=1)
+    for stamp, epe in enumerate((None, 2.0, None, 0.5, 3.0, None)):
+        gallery.add(_frame(stamp, 0.9), {}, None if epe is None else {"epe": epe})
+    assert gallery.best is not None and gallery.best.stamp_ns == 3
+    assert gallery.worst is not None and gallery.worst.stamp_ns == 4
+
+
 def test_frames_that_are_alike_have_no_best() -> None:
     gallery = Gallery(range(3), samples=1)
     for stamp in range(3):
