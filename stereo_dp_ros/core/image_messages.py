@@ -65,7 +65,10 @@ def decode_compressed(message: Any, name: str) -> NDArray[np.uint8]:
     Its `format` is that of compressed_image_transport, which alone says that gray pixels are a Bayer mosaic.
     """
     data = np.frombuffer(memoryview(message.data), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error:  # a header whose size cannot be
+        image = None
     if image is None:
         raise ImageError(
             f"{name}: {data.size} bytes of format {message.format!r} cannot be decoded, expected JPEG or PNG"

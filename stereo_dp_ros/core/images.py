@@ -72,11 +72,22 @@ def write_disparity(path: str | Path, disparity_px: NDArray[np.float32]) -> None
     """Write disparity as .png (uint16 × 256, 0 unknown), .pfm (inf unknown) or .npy (NaN unknown).
 
     A known disparity under 1/256 px is stored as 1 in the PNG, so that it does not read as unknown.
+
+    Raises
+    ------
+    ImageError
+        The suffix is another one, the file cannot be written, or a disparity is larger than the PNG holds.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".png":
         steps = np.rint(np.nan_to_num(disparity_px, nan=0.0) * _PNG_SCALE)
-        stored = np.clip(steps, 1, np.iinfo(np.uint16).max).astype(np.uint16)
+        most = np.iinfo(np.uint16).max
+        if steps.max(initial=0) > most:
+            raise ImageError(
+                f"{path}: disparity reaches {steps.max() / _PNG_SCALE:.2f} px, a PNG holds {most / _PNG_SCALE:.2f} px "
+                "at most, expected .pfm or .npy"
+            )
+        stored = np.maximum(steps, 1).astype(np.uint16)
         stored[np.isnan(disparity_px)] = 0
         _encode(path, stored)
     elif suffix == ".pfm":
@@ -163,9 +174,10 @@ def _encode(path: str | Path, image: NDArray[Any]) -> None:
 
 def _load_npy(path: str | Path) -> NDArray[np.float32]:
     try:
-        array = np.load(path, allow_pickle=False)
+        with Path(path).open("rb") as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as .npy ({error})") from error
-    if array.ndim != 2:
-        raise DataError(f"{path}: has shape {array.shape}, expected (H, W)")
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise DataError(f"{path}: is {array.dtype} with shape {array.shape}, expected numbers (H, W)")
     return np.asarray(array, np.float32)

@@ -1,8 +1,12 @@
+import struct
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
 from stereo_dp_ros.core.errors import DataError, ImageError
+from stereo_dp_ros.core.image_messages import decode_compressed
 from stereo_dp_ros.core.images import (
     colorize_disparity,
     read_disparity,
@@ -46,6 +50,40 @@ def test_png_stores_256ths_and_keeps_zero_apart_from_unknown(tmp_path):
     assert stored.dtype == np.uint16
     np.testing.assert_array_equal(stored, [[1, 384, 0], [25664, 1, 768]])
     np.testing.assert_array_equal(np.isnan(read_disparity(path)), np.isnan(DISPARITY))
+
+
+def test_a_disparity_that_no_png_holds_is_refused(tmp_path):
+    path = tmp_path / "d.png"
+    write_disparity(path, np.full((2, 2), 65535 / 256, np.float32))
+    np.testing.assert_array_equal(read_disparity(path), np.full((2, 2), 65535 / 256, np.float32))
+    with pytest.raises(
+        ImageError, match=r"d\.png: disparity reaches 300\.00 px, .* 256\.00 px at most, expected \.pfm"
+    ):
+        write_disparity(path, np.full((2, 2), 300.0, np.float32))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"no array at all"], ids=["empty", "zip", "cut", "text"]
+)
+def test_a_file_that_is_no_npy_is_named(tmp_path, content):
+    path = tmp_path / "d.npy"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"d\.npy: cannot be read as \.npy"):
+        read_disparity(path)
+
+
+@pytest.mark.parametrize("array", [np.array([["a"]]), np.zeros((2, 2), complex), np.zeros(3)])
+def test_an_npy_that_is_no_disparity_is_named(tmp_path, array):
+    np.save(tmp_path / "d.npy", array)
+    with pytest.raises(DataError, match=r"d\.npy: is .* with shape .*, expected numbers \(H, W\)"):
+        read_disparity(tmp_path / "d.npy")
+
+
+def test_a_compressed_image_whose_size_cannot_be_is_named():
+    header = struct.pack("<IHHIIiiHHIIiiII", 154, 0, 0, 54, 40, 1 << 20, 1 << 20, 1, 24, 0, 0, 0, 0, 0, 0)
+    message = SimpleNamespace(data=b"BM" + header + bytes(100), format="jpeg")
+    with pytest.raises(ImageError, match="left: 154 bytes of format 'jpeg' cannot be decoded, expected JPEG or PNG"):
+        decode_compressed(message, "left")
 
 
 def test_unknown_suffix_is_named(tmp_path):
