@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stereo_dp_ros.core.calibration import StereoCalibration
+from stereo_dp_ros.core.calibration import StereoCalibration, require_same_rows
 from stereo_dp_ros.core.errors import CalibrationError
 
 __all__ = ["read_calib_file"]
@@ -22,7 +22,7 @@ def read_calib_file(path: str | Path, image_size: tuple[int, int] | None = None)
     Raises
     ------
     CalibrationError
-        A key is missing or has no number, or the size is not the images'.
+        A key is missing or has no number, the cameras are not a rectified pair's, or the size is not the images'.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -34,6 +34,7 @@ def read_calib_file(path: str | Path, image_size: tuple[int, int] | None = None)
     if missing:
         raise CalibrationError(f"{path}: lacks {', '.join(missing)}, expected Middlebury's keys cam0, cam1, baseline")
     left, right = (_matrix(path, key, entries[key]) for key in ("cam0", "cam1"))
+    require_same_rows(left, right, f"{path}: cam0, cam1")
     width, height = _size(path, entries, image_size)
     return StereoCalibration(
         width_px=width,
@@ -49,7 +50,7 @@ def read_calib_file(path: str | Path, image_size: tuple[int, int] | None = None)
 
 def _size(path: str | Path, entries: dict[str, str], image_size: tuple[int, int] | None) -> tuple[int, int]:
     if "width" in entries and "height" in entries:
-        found = tuple(int(_numbers(path, key, entries[key], 1)[0]) for key in ("width", "height"))
+        found = tuple(_whole_number(path, key, entries[key]) for key in ("width", "height"))
         if image_size is not None and found != image_size:
             raise CalibrationError(
                 f"{path}: is for {found[0]}x{found[1]}, expected {image_size[0]}x{image_size[1]} as the images are"
@@ -58,6 +59,13 @@ def _size(path: str | Path, entries: dict[str, str], image_size: tuple[int, int]
     if image_size is None:
         raise CalibrationError(f"{path}: lacks width, height, and no image tells them")
     return image_size
+
+
+def _whole_number(path: str | Path, key: str, text: str) -> int:
+    value = _numbers(path, key, text, 1)[0]
+    if not value.is_integer():  # neither are infinity and NaN
+        raise CalibrationError(f"{path}: {key} is {text!r}, expected a whole number")
+    return int(value)
 
 
 def _matrix(path: str | Path, key: str, text: str) -> list[list[float]]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stereo_dp_ros.core.errors import CalibrationError
 
-__all__ = ["StereoCalibration"]
+__all__ = ["StereoCalibration", "require_same_rows"]
 
 _MAX_FOCAL_MISMATCH = 0.01  # relative; rectified cameras share f up to rounding of the calibration file
 _MAX_ROW_MISMATCH_PX = 1.0
@@ -79,7 +79,7 @@ class StereoCalibration:
                     f"P of the {side} camera has focal length {matrix[0, 0]:g}, {matrix[1, 1]:g} px, "
                     "expected more than 0"
                 )
-        _require_same_rows(left, right)
+        require_same_rows(left, right, "P")
         baseline_m = float((left[0, 3] - right[0, 3]) / right[0, 0])
         if baseline_m == 0:
             raise CalibrationError(
@@ -139,8 +139,12 @@ class StereoCalibration:
         )
 
 
-def _require_same_rows(left: NDArray[np.float64], right: NDArray[np.float64]) -> None:
-    """Raise unless fx, fy and cy agree, which rectification makes equal."""
+def require_same_rows(left: ArrayLike, right: ArrayLike, name: str) -> None:
+    """Raise CalibrationError unless fx, fy and cy of two camera matrices agree, which rectification makes equal.
+
+    `name` is what the error calls the matrices; (3, 3) or (3, 4), in px.
+    """
+    left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
     mismatched = [
         f"{name} {a:g} left and {b:g} right"
         for name, a, b, tolerance in (
@@ -151,4 +155,4 @@ def _require_same_rows(left: NDArray[np.float64], right: NDArray[np.float64]) ->
         if abs(a - b) > tolerance
     ]
     if mismatched:
-        raise CalibrationError(f"P has {', '.join(mismatched)}, expected equal values in a rectified pair")
+        raise CalibrationError(f"{name} has {', '.join(mismatched)}, expected equal values in a rectified pair")

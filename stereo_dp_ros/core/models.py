@@ -127,9 +127,11 @@ def read_manifest(path: Path) -> Manifest:
         raise ModelError(f"{path}: lacks {', '.join(missing)}, expected at least {', '.join(required)}")
     if not isinstance(content["files"], dict) or not any(str(n).endswith(".onnx") for n in content["files"]):
         raise ModelError(f"{path}: files lists no .onnx, expected {{file name: SHA-256}}")
-    for key in ("size_multiple", "max_disparity_px"):
-        if not isinstance(content[key], (int, float)) or content[key] <= 0:
-            raise ModelError(f"{path}: {key} is {content[key]!r}, expected a number above 0")
+    multiple, limit = content["size_multiple"], content["max_disparity_px"]
+    if not isinstance(multiple, int) or multiple <= 0:
+        raise ModelError(f"{path}: size_multiple is {multiple!r}, expected a whole number above 0")
+    if not isinstance(limit, (int, float)) or not 0 < limit < float("inf"):
+        raise ModelError(f"{path}: max_disparity_px is {limit!r}, expected a number above 0")
     scale, (least, most) = content.get("scale", 1.0), SCALES
     if not isinstance(scale, (int, float)) or not least <= scale <= most:
         raise ModelError(f"{path}: scale is {scale!r}, expected a number in {least:g}…{most:g}")

@@ -83,6 +83,12 @@ def test_calib_file_reads_middlebury_keys(tmp_path):
         (CALIB + "baseline=ten\n", "baseline is 'ten', expected 1 number"),
         (CALIB.replace("999.421 0 294.182", "999.421 0") + "baseline=10\n", "cam0 .* expected 9 numbers"),
         (CALIB + "baseline=10\nwidth=10\nheight=5\n", "is for 10x5, expected 741x497"),
+        (CALIB + "baseline=10\nwidth=nan\nheight=5\n", "width is 'nan', expected a whole number"),
+        (CALIB + "baseline=10\nwidth=741\nheight=inf\n", "height is 'inf', expected a whole number"),
+        (
+            CALIB.replace("[999.421 0 326.96", "[899.421 0 326.96") + "baseline=10\n",
+            "calib.txt: cam0, cam1 has fx 999.421 left and 899.421 right, expected equal values in a rectified pair",
+        ),
     ],
 )
 def test_calib_file_names_what_is_wrong(tmp_path, text, expected):

@@ -59,7 +59,9 @@ def test_a_truncated_or_changed_file_is_refused(manifest_path, content):
     [
         ({"name": None, "files": None}, "lacks name, files"),
         ({"files": {"mine.bin": "0"}}, "files lists no .onnx"),
-        ({"size_multiple": 0}, "size_multiple is 0, expected a number above 0"),
+        ({"size_multiple": 0}, "size_multiple is 0, expected a whole number above 0"),
+        ({"size_multiple": 32.0}, "size_multiple is 32.0, expected a whole number above 0"),
+        ({"max_disparity_px": float("nan")}, "max_disparity_px is nan, expected a number above 0"),
         ({"scale": 0.4}, "scale is 0.4, expected a number in 0.5…2"),
         ({"min_area_px": 0.5}, "min_area_px is 0.5, expected a whole number, 0 or more"),
     ],
