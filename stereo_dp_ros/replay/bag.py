@@ -43,9 +43,9 @@ class BagWriter:
     def __init__(self, path: str | Path, *, overwrite: bool = False, compress: bool = False) -> None:
         self.path = Path(path)
         self._connections: dict[str, Connection] = {}
-        if overwrite and (self.path / "metadata.yaml").is_file():
-            shutil.rmtree(self.path)
         try:
+            if overwrite and (self.path / "metadata.yaml").is_file():
+                shutil.rmtree(self.path)
             self._writer = Writer(self.path, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             if compress:
                 self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)

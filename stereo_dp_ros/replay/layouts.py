@@ -27,6 +27,7 @@ _KITTI_FOLDERS = (
     ("image_00/data", "image_01/data", "P_rect_00", "P_rect_01"),
 )
 _KITTI_FILES = ("calib.txt", "calib_cam_to_cam.txt")
+_LAST_STAMP_NS = 2**31 * 1_000_000_000 - 1  # seconds are an int32 in ROS
 _FIRST_STAMP_NS = 1_000_000_000  # of frames whose names tell no time; a stamp of 0 means "unknown" in ROS
 
 
@@ -81,7 +82,11 @@ def read_layout(source: Path, layout: str | None, options: LayoutOptions) -> Ste
         raise DataError(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
     if not source.is_dir():
         raise DataError(f"{source}: no such folder")
-    return LAYOUTS[layout or _layout_of(source)](source, options)
+    sequence = LAYOUTS[layout or _layout_of(source)](source, options)
+    for pair in sequence.pairs:
+        if not 0 <= pair.stamp_ns <= _LAST_STAMP_NS:
+            raise DataError(f"{pair.left}: its stamp is {pair.stamp_ns} ns, expected 0 to {_LAST_STAMP_NS}")
+    return sequence
 
 
 def _layout_of(source: Path) -> str:
@@ -206,7 +211,7 @@ def _kitti_stamps(source: Path, left_folder: str, count: int, rate_hz: float) ->
         if raw.is_file():
             dates = [line.strip().replace(" ", "T") for line in _text(raw).splitlines() if line.strip()]
             return [int(np.datetime64(date, "ns").astype(np.int64)) for date in dates]
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{source}: its times cannot be read ({error})") from error
     return _stamps(count, rate_hz)
 
@@ -233,7 +238,10 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _matching(source: Path, pattern: str) -> list[Path]:
-    found = sorted(path for path in source.glob(pattern) if path.suffix.lower() in _SUFFIXES)
+    try:
+        found = sorted(path for path in source.glob(pattern) if path.suffix.lower() in _SUFFIXES)
+    except (ValueError, NotImplementedError) as error:  # it is empty, or begins at the root
+        raise DataError(f"pattern is {pattern!r}, expected one within {source} such as 'left/*'") from error
     if not found:
         raise DataError(f"{source}: no image matches {pattern!r}")
     return found

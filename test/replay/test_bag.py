@@ -81,6 +81,16 @@ def test_ground_truth_is_the_messages_adjusted_disparity(tmp_path: Path) -> None
     np.testing.assert_array_equal(decoding.disparity_pixels(truth), DISPARITY_PX + np.float32(1.5))
 
 
+def test_a_bag_that_cannot_be_replaced_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path / "bag_0.mcap"))
+
+    _write(tmp_path / "bag")
+    monkeypatch.setattr("shutil.rmtree", refuse)  # root may remove anything
+    with pytest.raises(DataError, match=r"bag: no bag can be written here \(.*Permission denied"):
+        BagWriter(tmp_path / "bag", overwrite=True)
+
+
 def test_stamp_is_read_without_deserializing() -> None:
     message = messages.image_message(PIXELS, "rgb8", STAMP_NS, "optical")
     with pytest.raises(DataError, match="^message has 3 bytes, expected at least the 12 up to its stamp$"):

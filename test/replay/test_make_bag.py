@@ -301,6 +301,32 @@ def test_bad_sensor_files_are_told(tmp_path: Path, damage: str, told: str) -> No
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ("0\ninf\n", "its times cannot be read"),
+        ("0\n1e300\n", "its times cannot be read"),
+        ("0\n3e9\n", "image_2/000001.png: its stamp is 3000000001000000000 ns, expected 0 to 2147483647999999999"),
+        ("-5\n0\n", "image_2/000000.png: its stamp is -4000000000 ns, expected 0 to 2147483647999999999"),
+    ],
+)
+def test_times_that_no_stamp_can_be_are_told(tmp_path: Path, times: str, told: str) -> None:
+    for index in range(2):
+        for folder in ("image_2", "image_3"):
+            _image(tmp_path / folder / f"{index:06d}.png", index)
+    (tmp_path / "calib.txt").write_text(KITTI)
+    (tmp_path / "times.txt").write_text(times)
+    with pytest.raises(StereoDpError) as caught:
+        read_layout(tmp_path, "kitti", LayoutOptions())
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["", "/left/*"])
+def test_patterns_are_within_the_folder(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(StereoDpError, match="pattern is .*, expected one within .* such as 'left/\\*'"):
+        read_layout(tmp_path, "images", LayoutOptions(left=pattern))
+
+
 def test_command_writes_a_bag_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     for name in ("im0.png", "im1.png"):
