@@ -25,8 +25,9 @@ class Check:
 class PairCount:
     """What became of every pair that was played: played = published + dropped + unmatched, if all is well.
 
-    `unmatched` also counts pairs whose images came but still waited for each other; `lost` are pairs of which an
-    image never reached the node; `dropped` says how many by cause.
+    `played` counts images without a partner too, of the side that has more; `unmatched` are these, and pairs whose
+    images came but still waited for each other; `lost` are pairs of which an image never reached the node; `dropped`
+    says how many by cause.
     """
 
     played: int
@@ -78,17 +79,16 @@ def count_pairs(run: Run) -> PairCount:
     in_flight = int(values.get("pairs in flight", 0))
     if in_flight:
         dropped["still in flight"] = in_flight
-    played = len(run.published_ns)
     sides = [
         (int(values[f"{side} received"]), int(values[f"{side} unmatched"]) + int(values[f"{side} waiting"]))
         for side in ("left", "right")
     ]
     return PairCount(
-        played=played,
+        played=max(run.played),
         published=int(values["pairs published"]),
         dropped=dropped,
         unmatched=max(unmatched for _, unmatched in sides),
-        lost=max(0, *(played - received for received, _ in sides)),
+        lost=max(0, *(played - received for played, (received, _) in zip(run.played, sides, strict=True))),
         recorded=len(run.received_ns) + run.repeated,
     )
 

@@ -69,9 +69,10 @@ def play(pipe: Connection, source: Path | LoopedPairs, topics: StereoTopics, rat
     `source` is the path of a bag, or pairs that are published again and again.
 
     Sends ``("ready", None)`` when every topic has a subscriber, ``("published", (stamp_ns, published_ns))`` after each
-    pair (the left image's stamp, and the time just before the later image was handed to DDS), and ``("done", None)``
-    after the last. Waits for ``"start"`` in between, for ``"stop"`` at the end. After the first pair the clock stands
-    still until the parent says anything, for 10 s at most: the node compiles its network.
+    pair (the left image's stamp, and the time just before the later image was handed to DDS), ``("images", (left,
+    right))`` with their numbers after the last, whatever ended it, and ``("done", None)``. Waits for ``"start"`` in
+    between, for ``"stop"`` at the end. After the first pair the clock stands still until the parent says anything, for
+    10 s at most: the node compiles its network.
     """
 
     def work() -> None:
@@ -162,25 +163,30 @@ def publish_all(
     """
     pairing: StampPairing[int] = StampPairing(tolerance_ns=topics.sync_tolerance_ns)
     begin_ns = time.monotonic_ns() + int(_START_DELAY_S * 1e9)
+    counts = dict.fromkeys(topics.images, 0)
     first_ns: int | None = None
     is_warm = False
-    for topic, time_ns, data in bag.raw(topics.inputs):
-        first_ns = time_ns if first_ns is None else first_ns
-        due_ns = begin_ns + int((time_ns - first_ns) / rate)
-        if _is_stopped_before(pipe, due_ns):
-            break
-        try:
-            stamp, at_ns = raw_stamp_ns(data), time.monotonic_ns()
-        except DataError as error:
-            raise DataError(f"{topic} at {time_ns}: {error}") from error
-        publishers[topic].publish(data)
-        if topic in topics.images:
-            pair = pairing.add(topics.images.index(topic), stamp, stamp)
-            if pair is not None:
-                pipe.send(("published", (pair[0], at_ns)))
-                if not is_warm:
-                    begin_ns += _wait_for_word(pipe, _WARM_UP_S)
-                    is_warm = True
+    try:
+        for topic, time_ns, data in bag.raw(topics.inputs):
+            first_ns = time_ns if first_ns is None else first_ns
+            due_ns = begin_ns + int((time_ns - first_ns) / rate)
+            if _is_stopped_before(pipe, due_ns):
+                break
+            try:
+                stamp, at_ns = raw_stamp_ns(data), time.monotonic_ns()
+            except DataError as error:
+                raise DataError(f"{topic} at {time_ns}: {error}") from error
+            publishers[topic].publish(data)
+            if topic in topics.images:
+                counts[topic] += 1
+                pair = pairing.add(topics.images.index(topic), stamp, stamp)
+                if pair is not None:
+                    pipe.send(("published", (pair[0], at_ns)))
+                    if not is_warm:
+                        begin_ns += _wait_for_word(pipe, _WARM_UP_S)
+                        is_warm = True
+    finally:
+        pipe.send(("images", tuple(counts.values())))
 
 
 def _is_stopped_before(pipe: Connection, due_ns: int) -> bool:

@@ -164,8 +164,11 @@ def _watch(
             kind, value = _receive(run, player) if pipe is player.pipe else recorder.receive()
             if kind == "published":
                 stamp, published_ns = value
-                run.published_ns[stamp] = published_ns
+                if stamp not in run.received_ns:  # else an answer would be older than its question
+                    run.published_ns[stamp] = published_ns
                 on_progress(len(run.published_ns))
+            elif kind == "images":
+                run.images = value
             elif kind == "done":
                 run.cpu_percent = _percent(begin_cpu_s, node.cpu_s(), time.monotonic() - begin_s)
                 deadline_s = time.monotonic() + _SILENCE_TIMEOUT_S
@@ -213,7 +216,7 @@ def _is_settled(run: Run) -> bool:
     values = run.diagnostics
     received = [int(values.get(f"{side} received", 0)) for side in ("left", "right")]
     return (
-        min(received) >= len(run.published_ns)
+        all(came >= played for came, played in zip(received, run.played, strict=True))
         and values.get("pairs in flight") == "0"
         and int(values.get("pairs published", 0)) <= len(run.received_ns) + run.repeated
     )

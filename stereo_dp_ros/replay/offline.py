@@ -75,7 +75,9 @@ def run_offline(
                 ended_ns = time.monotonic_ns()
                 for name, message in outputs.items():
                     bag.write(f"{namespace}/{name}", message, stamp)
-                run.published_ns[stamp], run.received_ns[stamp] = started_ns, ended_ns
+                run.repeated += stamp in run.received_ns
+                run.published_ns.setdefault(stamp, started_ns)
+                run.received_ns.setdefault(stamp, ended_ns)
                 if found.timing_ms:
                     run.infer_ms[stamp] = sum(found.timing_ms.values())
                 on_pair()
@@ -90,16 +92,16 @@ def run_offline(
             run.error = str(error)
     if not run.published_ns and not run.interrupted:
         raise no_pairs(source, topics)
-    run.counts = dict.fromkeys((f"{namespace}/{name}" for name in OUTPUTS), len(run.received_ns))
+    run.counts = dict.fromkeys((f"{namespace}/{name}" for name in OUTPUTS), len(run.received_ns) + run.repeated)
     return run
 
 
 def count_offline(run: Run, source: BagReader, topics: StereoTopics) -> PairCount:
     """What became of the images of a bag: each pair was answered, the rest had no partner."""
     images = max(source.counts[topics.left_image], source.counts[topics.right_image])
-    answered = len(run.published_ns)
+    answered = len(run.received_ns) + run.repeated
     played = answered if run.ended_early else images
-    return PairCount(played, answered, {}, unmatched=played - answered, lost=0, recorded=len(run.received_ns))
+    return PairCount(played, answered, {}, unmatched=played - answered, lost=0, recorded=answered)
 
 
 def _description(estimator: Any) -> dict[str, str]:

@@ -25,7 +25,9 @@ class Run:
 
     Attributes
     ----------
-    published_ns : stamp of each pair → steady time just before its later image was published, or work on it began
+    published_ns : stamp of each pair → steady time just before its later image was published, or work on it began; of a
+        stamp that came again before it was answered, the last
+    images : images of the left and the right that were played, with a partner or without; None where not told
     received_ns : stamp of each disparity → steady time at which the recorder had it, or its messages were made
     completed_ns : likewise, of the last of a pair's outputs that were recorded; live only
     infer_ms : stamp of each disparity → time of the estimator alone; empty of a node, which does not tell
@@ -39,6 +41,7 @@ class Run:
     """
 
     published_ns: dict[int, int] = field(default_factory=dict)
+    images: tuple[int, int] | None = None
     received_ns: dict[int, int] = field(default_factory=dict)
     completed_ns: dict[int, int] = field(default_factory=dict)
     infer_ms: dict[int, float] = field(default_factory=dict)
@@ -50,6 +53,11 @@ class Run:
     exit_code: int | None = None
     interrupted: bool = False
     error: str | None = None
+
+    @property
+    def played(self) -> tuple[int, int]:
+        """Images of the left and the right that were played, those of the pairs where it was not told."""
+        return self.images or (len(self.published_ns), len(self.published_ns))
 
     @property
     def ended_early(self) -> str | None:

@@ -112,7 +112,7 @@ class Session:
         if not run.received_ns:
             reasons = [f"{number} {cause}" for cause, number in count_pairs(run).dropped.items()]
             raise DataError(
-                f"stereo_node answered 0 of {len(run.published_ns)} pairs of {self.path.name} "
+                f"stereo_node answered 0 of {max(run.played)} pairs of {self.path.name} "
                 f"({run.ended_early or ', '.join(reasons) or 'none dropped'}), see {node.log_path}"
             )
         return run

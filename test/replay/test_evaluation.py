@@ -141,6 +141,24 @@ def test_waiting_and_unmatched_images_count_as_unmatched() -> None:
     assert (count.unmatched, count.published, count.closes) == (2, 5, True)
 
 
+def test_images_that_the_bag_has_no_partner_for_count_as_played_and_unmatched() -> None:
+    run = _run(left_received=12, left_unmatched=1, left_waiting=1)
+    run.images = (12, 10)
+    count = count_pairs(run)
+    assert (count.played, count.unmatched, count.lost, count.closes) == (12, 2, 0, True)
+    assert count.check().detail == "12 in = 7 out + 3 dropped + 2 unmatched"
+    run.images = (12, 11)  # one of the right never came
+    assert (count_pairs(run).lost, count_pairs(run).closes) == (1, False)
+
+
+def test_stamps_that_come_again_are_pairs_of_their_own() -> None:
+    run = _run(left_received=20, right_received=20, pairs_matched=20, pairs_published=14)
+    run.diagnostics |= {"pairs dropped: superseded": "5"}
+    run.images, run.repeated = (20, 20), 7
+    count = count_pairs(run)
+    assert (count.played, count.published, count.recorded, count.closes) == (20, 14, 14, True)
+
+
 @pytest.mark.parametrize(
     ("diagnostics", "told"),
     [

@@ -51,6 +51,7 @@ def test_clock_stands_still_until_the_first_pair_is_answered(
     assert not pipe.poll(10 * STEP_S)
     pipe.send("go on")
     assert [pipe.recv()[0] for _ in range(PAIRS - 1)] == ["published"] * (PAIRS - 1)
+    assert pipe.recv() == ("images", (PAIRS, PAIRS))
     thread.join()
     for publisher in publishers.values():
         first_s, *rest_s = publisher.times_s
@@ -66,5 +67,6 @@ def test_player_that_waits_ends_when_it_is_stopped(
     pipe, publishers, thread = player
     pipe.recv()
     pipe.send("stop")
+    assert pipe.recv() == ("images", (1, 1))
     thread.join()
     assert [len(publisher.times_s) for publisher in publishers.values()] == [1] * 4

@@ -119,6 +119,20 @@ def test_images_without_a_partner_are_unmatched(tmp_path: Path) -> None:
     assert (count.played, count.published, count.unmatched, count.closes) == (5, 3, 2, True)
 
 
+def test_a_bag_that_was_recorded_from_one_in_a_loop_counts_every_pair(tmp_path: Path) -> None:
+    _write(tmp_path / "once", count=3)
+    with BagReader(tmp_path / "once") as source, BagWriter(tmp_path / "bag") as bag:
+        for turn in range(2):
+            for topic, time_ns, message in source.messages(TOPICS.inputs):
+                bag.write(topic, message, time_ns + turn * 10**9)
+    with BagReader(tmp_path / "bag") as source:
+        run = run_offline(source, TOPICS, tmp_path / "out", _Flat(5.0), namespace="/n")
+        count = count_offline(run, source, TOPICS)
+    assert (count.played, count.published, count.unmatched, count.recorded, count.closes) == (6, 6, 0, 6, True)
+    with BagReader(tmp_path / "out") as recorded:
+        assert recorded.counts["/n/disparity"] == 6
+
+
 @pytest.mark.parametrize("place", [3, 39])
 def test_camera_info_may_come_late(tmp_path: Path, place: int) -> None:
     image = messages.image_message(GRAY, "mono8", 10**9, "f")
