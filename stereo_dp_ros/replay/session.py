@@ -122,7 +122,10 @@ class Session:
         with BagReader(self.path) as source:
             first_hz = _rate_hz(source, self.topics.left_image)
         if first_hz is None:
-            raise DataError(f"{self.path}: one image has no rate, expected at least two to search from")
+            raise DataError(
+                f"{self.path}: the times of {self.topics.left_image} tell no rate to search from, expected two images "
+                "at least, each later than the one before"
+            )
 
         def run_at(rate_hz: float) -> Trial | None:
             stage = f"trying {rate_hz:.3g} Hz"
@@ -231,13 +234,11 @@ class Session:
 
 
 def _rate_hz(bag: BagReader, topic: str) -> float | None:
-    """Median rate of a topic by its times in the bag, as far as it can be read; None of a single message."""
+    """Median rate of a topic by its times in the bag, as far as it can be read; None where they tell none."""
     times_ns: list[int] = []
     with suppress(DataError):  # which the run has told
         times_ns += (time_ns for _, time_ns, _ in bag.raw([topic]))
     if len(times_ns) < 2:
         return None
     step_ns = float(np.median(np.diff(times_ns)))
-    if step_ns <= 0:
-        raise DataError(f"{bag.path}: the times of {topic} do not go on, expected each later than the one before")
-    return 1e9 / step_ns
+    return 1e9 / step_ns if step_ns > 0 else None

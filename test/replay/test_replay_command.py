@@ -119,6 +119,20 @@ def test_images_without_a_partner_are_unmatched(tmp_path: Path) -> None:
     assert (count.played, count.published, count.unmatched, count.closes) == (5, 3, 2, True)
 
 
+def test_a_bag_whose_times_stand_still_is_replayed_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "whole")
+    with BagReader(tmp_path / "whole") as source, BagWriter(tmp_path / "bag") as bag:
+        for topic, _, message in source.messages():
+            bag.write(topic, message, 10**9)
+    model = ["--model", str(write_toy_model(tmp_path))]
+    monkeypatch.chdir(tmp_path / "bag")
+    assert main(["replay", ".", "--out", str(tmp_path / "out"), *model]) == 0
+    (bag_report,) = json.loads((tmp_path / "out" / "report.json").read_text())["bags"]
+    assert (bag_report["name"], bag_report["rate_hz"]["bag"]) == ("bag", None)
+    assert (bag_report["pairs"]["in"], bag_report["passed"]) == (4, True)
+    assert (tmp_path / "out" / "bag_out" / "metadata.yaml").is_file()
+
+
 def test_a_bag_that_was_recorded_from_one_in_a_loop_counts_every_pair(tmp_path: Path) -> None:
     _write(tmp_path / "once", count=3)
     with BagReader(tmp_path / "once") as source, BagWriter(tmp_path / "bag") as bag:
