@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stereo_dp_ros.backends.one_line import first_line, last_line
-from stereo_dp_ros.core.errors import ModelError
+from stereo_dp_ros.core.errors import BackendError, ModelError
 from stereo_dp_ros.core.preprocessing import Preprocessing
 
 __all__ = ["Peer", "load_peers"]
@@ -23,7 +23,10 @@ _PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "CUDA"}
 
 @dataclass(frozen=True)
 class Peer:
-    """A network in a runtime: `infer` takes a uint8 RGB pair of any size and gives its first output."""
+    """A network in a runtime: `infer` takes a uint8 RGB pair and gives its first output.
+
+    It raises BackendError where the network does not take images of that size.
+    """
 
     name: str
     backend: str
@@ -79,17 +82,20 @@ def _in_openvino(path: Path, threads: int) -> Iterator[Peer]:
             requests: dict[tuple[int, ...], Any] = requests,
         ) -> NDArray[np.float32]:
             left, right = _padded(left), _padded(right)
-            if left.shape not in requests:
-                sized = images.clone()
-                sized.reshape(dict.fromkeys(names, [1, *left.shape]))
-                config = {
-                    properties.hint.inference_precision(): types[precision],
-                    properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
-                    properties.inference_num_threads(): threads,
-                }
-                requests[left.shape] = core.compile_model(sized, "CPU", config).create_infer_request()
-            feeds = dict(zip(names, (left[None], right[None]), strict=True))
-            return np.asarray(requests[left.shape].infer(feeds, share_inputs=True)[0]).copy()
+            try:
+                if left.shape not in requests:
+                    sized = images.clone()
+                    sized.reshape(dict.fromkeys(names, [1, *left.shape]))
+                    config = {
+                        properties.hint.inference_precision(): types[precision],
+                        properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
+                        properties.inference_num_threads(): threads,
+                    }
+                    requests[left.shape] = core.compile_model(sized, "CPU", config).create_infer_request()
+                feeds = dict(zip(names, (left[None], right[None]), strict=True))
+                return np.asarray(requests[left.shape].infer(feeds, share_inputs=True)[0]).copy()
+            except RuntimeError as error:
+                raise BackendError(f"openvino failed ({last_line(error)})") from error
 
         yield Peer(path.stem, "openvino", precision, "CPU", infer)
 
@@ -120,7 +126,10 @@ def _in_onnxruntime(path: Path, threads: int) -> Iterator[Peer]:
             names: list[str] = names,
         ) -> NDArray[np.float32]:
             planar = (np.ascontiguousarray(_padded(x).transpose(2, 0, 1)[None], np.float32) for x in (left, right))
-            return np.asarray(session.run(None, dict(zip(names, planar, strict=True)))[0])
+            try:
+                return np.asarray(session.run(None, dict(zip(names, planar, strict=True)))[0])
+            except Exception as error:  # its errors share no base class but Exception
+                raise BackendError(f"onnxruntime failed ({first_line(error)})") from error
 
         yield Peer(path.stem, "onnxruntime", "fp32", device, infer)
 

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from stereo_dp_ros.backends import cuda_driver
 from stereo_dp_ros.backends.openvino_backend import OpenVinoBackend
@@ -50,6 +52,27 @@ def test_a_peer_must_be_an_onnx_file(command, capsys, tmp_path):
     other.write_text("# no network")
     assert main([*command, "--backend", "onnxruntime:cpu", "--onnx", str(other)]) == 2
     assert capsys.readouterr().err == f"stereo-dp bench: {other}: expected an ONNX file (.onnx)\n"
+
+
+def test_a_peer_of_another_size_is_left_out(command, capsys, tmp_path):
+    images = [helper.make_tensor_value_info(side, TensorProto.FLOAT, [1, 3, 32, 32]) for side in ("left", "right")]
+    flat = helper.make_tensor_value_info("flat", TensorProto.FLOAT, [1, 3 * 32 * 32])
+    nodes = [
+        helper.make_node("Sub", ["left", "right"], ["difference"]),
+        helper.make_node("Reshape", ["difference", "shape"], ["flat"]),
+    ]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 3 * 32 * 32])
+    graph = helper.make_graph(nodes, "fixed", images, [flat], [shape])
+    path = tmp_path / "fixed.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert main([*command, "--backend", "onnxruntime:cpu", "--onnx", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert [row["method"] for row in json.loads(out)["rows"]].count("peer") == 0
+    left_out = [line for line in err.splitlines() if line.startswith("left out fixed on ")]
+    assert any(line.startswith("left out fixed on openvino fp32 at 160x64: openvino failed (") for line in left_out)
+    assert any(
+        line.startswith("left out fixed on onnxruntime fp32 at 160x64: onnxruntime failed (") for line in left_out
+    )
 
 
 WITHOUT_BAGS = """
