@@ -17,7 +17,7 @@ from stereo_dp_ros.cli.bench_methods import REFERENCE, BenchMethod, model_method
 from stereo_dp_ros.cli.machine import machine_facts
 from stereo_dp_ros.cli.options import positive_float, positive_int, size, thread_count
 from stereo_dp_ros.core.calibration import StereoCalibration
-from stereo_dp_ros.core.errors import BackendError, ImageError
+from stereo_dp_ros.core.errors import BackendError, DataError, ImageError
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.maps import MAPS, MapRequest
 from stereo_dp_ros.core.models import list_models
@@ -61,6 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     sizes: list[tuple[int, int]] = arguments.size or [(640, 480)]
     if arguments.node:
+        given = [f"--{name}" for name in ("backend", "onnx", "pairs", "stages") if getattr(arguments, name)]
+        if given:
+            raise DataError(f"{', '.join(given)} is not of --node, expected --model, --size, --threads, --seconds")
+        if len(sizes) > 1:
+            raise DataError(f"{len(sizes)} sizes are given with --node, expected one")
         from stereo_dp_ros.cli import bench_node  # needs what plays and records bags
 
         arguments.size = sizes[0]

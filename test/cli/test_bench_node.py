@@ -68,6 +68,19 @@ def test_table_says_what_is_not_met(toy, capsys):
                                 "90", "3", "of", "4"] for line in lines)  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--backend", "onnxruntime", "--stages"], "--backend, --stages is not of --node, expected --model"),
+        (["--pairs", "somewhere"], "--pairs is not of --node"),
+        (["--size", "320x256", "--size", "640x480"], "2 sizes are given with --node, expected one"),
+    ],
+)
+def test_what_only_bench_without_the_node_takes_is_refused(toy, capsys, options, told):
+    assert main(["bench", "--node", "--model", toy, *options]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_one_model_at_a_time(toy, capsys):
     assert main(["bench", "--node", "--model", toy, "--model", "default"]) == 2
     assert capsys.readouterr().err.endswith("default, expected one with --node\n")
