@@ -72,8 +72,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("backend", "auto", "Runtime of the network; auto takes the fastest that is installed."),
     ParameterSpec("precision", "auto", "Arithmetic of the backend; auto lets the backend choose."),
     ParameterSpec("threads", 0, "CPU threads of the backend; 0 lets the backend choose.", 0, 256),
-    ParameterSpec("inference_width", 0, "Width in px that the network works at; 0 is the image's own.", 0, 8192),
-    ParameterSpec("inference_height", 0, "Height in px that the network works at; 0 is the image's own.", 0, 8192),
+    ParameterSpec("inference_width", 0, "Width in px that the network works at; 0 is the model's choice.", 0, 8192),
+    ParameterSpec("inference_height", 0, "Height in px that the network works at; 0 is the model's choice.", 0, 8192),
     ParameterSpec("autostart", True, "Configure and activate without being asked to.", read_only=True),
     ParameterSpec("rectify", False, "Subscribe to image_raw and rectify both images from their camera_info."),
     ParameterSpec(
@@ -195,7 +195,7 @@ class NodeParameters:
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """(width, height) in px that the network works at, or None for the image's own."""
+        """(width, height) in px that the network works at, or None for what the model chooses."""
         return (self.inference_width, self.inference_height) if self.inference_width else None
 
 
