@@ -159,7 +159,8 @@ class EngineCache:
         others = [key.difference(r.key) for r in self.records() if r.key.model == key.model]
         found = f"; found one for {'; one for '.join(others)}" if others else ""
         size, precision = f"{key.width_px}x{key.height_px}", key.precision
-        command = f"stereo-dp build-engine --model {key.model} --precision {precision} --size {size}"
+        # The network's size, not the camera's, which --size would scale as the manifest says.
+        command = f"stereo-dp build-engine --model {key.model} --precision {precision} --inference-size {size}"
         return f"{wanted} in {self.folder}{found} (build it: {command})"
 
 

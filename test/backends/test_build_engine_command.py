@@ -4,9 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from stereo_dp_ros.backends import create_backend
 from stereo_dp_ros.cli.main import main
+from stereo_dp_ros.core.errors import BackendError
+from stereo_dp_ros.core.models import load_model
 
 
 @pytest.fixture
@@ -38,6 +42,19 @@ def test_the_engine_is_of_the_size_that_the_node_gives_the_network(machine, comm
     path.write_text(json.dumps({**json.loads(path.read_text()), **manifest}))
     assert main([*command[:3], *sizes]) == 0
     assert engine in capsys.readouterr().out
+
+
+def test_the_command_that_a_missing_engine_is_told_with_builds_it(machine, command):
+    path = Path(command[2])
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scale": 1.5}))
+    assert main(command) == 0
+    backend = create_backend("tensorrt", load_model(path))
+    pair = (np.zeros((96, 160, 3), np.uint8),) * 2
+    with pytest.raises(BackendError) as caught:
+        backend.infer(*pair)
+    words = str(caught.value).partition("build it: stereo-dp ")[2].removesuffix(")").split()
+    assert main([str(path) if word == "toy" else word for word in words]) == 0
+    assert backend.infer(*pair)[0].shape == (96, 160)
 
 
 def test_models_lists_the_stored_engines(machine, command, capsys):
