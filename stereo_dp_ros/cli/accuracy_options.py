@@ -92,7 +92,7 @@ def _comparison(arguments: argparse.Namespace, path: Path, topics: StereoTopics)
     if is_file and is_report(Path(what)):
         with BagReader(path) as bag:
             stamps = bag.stamps_ns(topics.left_image)
-        return ReportComparison(Path(what), stamps)
+        return ReportComparison(Path(what), stamps, topics.left_image)
     if is_file or what in list_models():
         model, backend, precision = what, arguments.backend, arguments.precision
     elif what.partition(":")[0] in runtimes:

@@ -147,19 +147,30 @@ class MethodComparison:
 class ReportComparison:
     """An earlier report.json of the same bag.
 
+    Parameters
+    ----------
+    stamps_ns, left_image : stamps and topic of the left images. Of several bags in the report the one that has most of
+        the stamps is taken; where several have as many, the one of the topic.
+
     Raises
     ------
     DataError
-        The file is not such a report, or no frame of it is among `stamps_ns`.
+        The file is not such a report, no frame of it is among `stamps_ns`, or several bags of it have as many, none of
+        them of `left_image`.
     """
 
-    def __init__(self, path: Path, stamps_ns: Collection[int]) -> None:
+    def __init__(self, path: Path, stamps_ns: Collection[int], left_image: str = "") -> None:
         self._path = path
         report = _read_report(path)
-        self._theirs: dict[int, Figures] = {}
-        for bag in report["bags"]:
-            if {frame["stamp_ns"] for frame in bag["frames"]} & set(stamps_ns):
-                self._theirs |= {frame["stamp_ns"]: frame for frame in bag["frames"]}
+        common = [len({frame["stamp_ns"] for frame in bag["frames"]} & set(stamps_ns)) for bag in report["bags"]]
+        most = max(common, default=0)
+        bags = [bag for bag, number in zip(report["bags"], common, strict=True) if number == most > 0]
+        if len(bags) > 1:  # cameras of one trigger: `--all-pairs` names each pair in its title
+            titles = [str(bag.get("title", "")) for bag in bags]
+            bags = [bag for bag, title in zip(bags, titles, strict=True) if title.endswith(f": {left_image}")]
+            if len(bags) != 1:
+                raise DataError(f"{path}: has these stamps in {'; '.join(titles)}, expected one of {left_image}")
+        self._theirs: dict[int, Figures] = {frame["stamp_ns"]: frame for bag in bags for frame in bag["frames"]}
         if not self._theirs:
             known = [frame["stamp_ns"] for bag in report["bags"] for frame in bag["frames"]]
             raise DataError(

@@ -105,6 +105,22 @@ def test_figure_that_is_null_in_a_report_is_left_out(tmp_path: Path) -> None:
     ] == ["density"]
 
 
+def test_of_bags_with_the_same_stamps_that_of_the_topic_is_compared(tmp_path: Path) -> None:
+    path = _report(tmp_path / "old.json", [1, 2], 1.5)
+    bag = json.loads(path.read_text())["bags"][1]
+    other = {"title": "b: /b/left/image_rect", "frames": [{**row, "epe": 9.0} for row in bag["frames"]]}
+    part = {"title": "c", "frames": [{"stamp_ns": 1, "epe": 4.0}, {"stamp_ns": 7, "epe": 4.0}]}
+    path.write_text(json.dumps({"bags": [{**bag, "title": "a: /a/left/image_rect"}, other, part]}))
+    for topic, theirs in (("/a/left/image_rect", 1.5), ("/b/left/image_rect", 9.0)):
+        found = ReportComparison(path, [1, 2], topic).against({1: {"epe": 1.0}, 2: {"epe": 1.0}})
+        assert [row["theirs"] for row in found["metrics"]] == [theirs]
+    with pytest.raises(DataError, match=r"has these stamps in a: /a/left/image_rect; b: /b/left/image_rect, expected"):
+        ReportComparison(path, [1, 2], "/c/left/image_rect")
+    path.write_text(json.dumps({"bags": [bag, part]}))
+    found = ReportComparison(path, [1, 2], "/c/left/image_rect").against({1: {"epe": 1.0}})
+    assert [row["theirs"] for row in found["metrics"]] == [1.5]
+
+
 def test_reports_that_do_not_fit_are_told(tmp_path: Path) -> None:
     other = _report(tmp_path / "other.json", [10, 11], 1.0)
     (tmp_path / "text.json").write_text("{")
