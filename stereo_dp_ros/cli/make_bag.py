@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from tqdm import tqdm
 
 from stereo_dp_ros.cli.options import positive_float, positive_int
+from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.replay.layouts import LAYOUTS, LayoutOptions, read_layout
 from stereo_dp_ros.replay.make_bag import make_bag
 
 __all__ = ["add_arguments", "run"]
+
+_NAMESPACE = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)*")  # what ROS takes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    namespace = f"/{arguments.namespace.strip('/')}".rstrip("/")
+    if not _NAMESPACE.fullmatch(namespace):
+        raise DataError(
+            f"--namespace is {arguments.namespace!r}, expected names of letters, digits and _ with / between, such as "
+            "/robot/stereo"
+        )
     options = LayoutOptions(
         arguments.left, arguments.right, arguments.calib, rate_hz=arguments.rate, repeat=arguments.repeat
     )
@@ -52,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         make_bag(
             sequence,
             arguments.bag,
-            namespace=f"/{arguments.namespace.strip('/')}".rstrip("/"),
+            namespace=namespace,
             overwrite=arguments.overwrite,
             on_pair=bar.update,
         )

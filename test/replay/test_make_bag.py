@@ -327,6 +327,14 @@ def test_patterns_are_within_the_folder(tmp_path: Path, pattern: str) -> None:
         read_layout(tmp_path, "images", LayoutOptions(left=pattern))
 
 
+@pytest.mark.parametrize("namespace", ["bad name", "/a//b", "1st", "stereo!", "größe"])
+def test_a_namespace_that_ros_has_no_topics_in_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], namespace: str
+) -> None:
+    assert main(["make-bag", str(tmp_path), str(tmp_path / "bag"), "--namespace", namespace]) == 2
+    assert capsys.readouterr().err.startswith(f"stereo-dp make-bag: --namespace is {namespace!r}, expected names of")
+
+
 def test_command_writes_a_bag_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     for name in ("im0.png", "im1.png"):
