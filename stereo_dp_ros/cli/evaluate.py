@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,14 @@ def _require_folder(path: str | None) -> None:
         raise DataError(f"{path}: cannot be written, expected a folder {Path(path).parent}")
 
 
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with null for what could not be measured, as the EPE of a scene without an answer: JSON has no NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+
+
 def _write_json(path: str, report: dict[str, Any]) -> None:
-    text = json.dumps(report, indent=1)
+    rows = {key: [_without_nan(row) for row in report[key]] for key in ("scenes", "sets")}
+    text = json.dumps({**report, **rows}, indent=1)
     if path == "-":
         print(text)
         return

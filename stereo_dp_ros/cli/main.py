@@ -33,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run one command; returns the exit code: 0, 1 where a check failed, 2 for bad input, 130 after Ctrl-C."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # it tells of an image of which the error tells too
     arguments = sys.argv[1:] if argv is None else list(argv)
     parser = _Parser(prog="stereo-dp", description="Stereo depth for robots with two cameras.")

@@ -11,6 +11,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from stereo_dp_ros.cli.main import main
+from stereo_dp_ros.core.disparity import DisparityMap
+from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.images import read_disparity, write_disparity, write_image
 from stereo_dp_ros.core.models import DEFAULT_MODEL, list_models
 from toy_model import write_toy_model
@@ -105,6 +107,22 @@ def test_evaluate_scores_every_labelled_pixel(pair, toy, tmp_path, capsys):
     assert scene["density"] == 100.0 and scene["ms"] > 0
     (row,) = report["sets"]
     assert (row["name"], row["scenes"], row["epe"]) == ("plain", 1, scene["epe"])
+
+
+def test_evaluate_has_null_for_an_error_that_no_pixel_has(pair, toy, capsys, monkeypatch):
+    def answer_nothing(self, left, right):
+        unknown = np.full(left.shape[:2], np.nan, np.float32)
+        return DisparityMap(unknown, np.zeros_like(unknown), 0.0, 192.0)
+
+    monkeypatch.setattr(StereoEstimator, "infer", answer_nothing)
+    assert main(["evaluate", str(pair), "--model", toy, "--json"]) == 0
+
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    report = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    for row in (report["scenes"][0], report["sets"][0]):
+        assert (row["epe"], row["bad_2"], row["density"]) == (None, 100.0, 0.0)
 
 
 def test_evaluate_prints_a_table_and_writes_a_file(pair, toy, tmp_path, capsys):
