@@ -15,11 +15,17 @@ def counts(node: StereoNode) -> tuple[int, int, dict[str, int]]:
     return run.counts.snapshot()
 
 
+def settled_counts(rig: Rig, node: StereoNode) -> tuple[int, int, dict[str, int]]:
+    """The counts once no pair is in flight: a pair is counted after its last output, which may be here before."""
+    rig.until(lambda: counts(node)[0] == counts(node)[1] + sum(counts(node)[2].values()), "no pair is in flight")
+    return counts(node)
+
+
 def assert_closed(rig: Rig, node: StereoNode) -> None:
     """Every message of each side, and every pair, is accounted for."""
     run = node.active_run
     assert run is not None
-    rig.until(lambda: counts(node)[0] == counts(node)[1] + sum(counts(node)[2].values()), "no pair is in flight")
+    settled_counts(rig, node)
     synchronizer = run.synchronizer
     for side in (0, 1):
         accounted = synchronizer.matched + synchronizer.unmatched[side] + synchronizer.waiting[side]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from pair_checks import assert_closed, assert_recovers, counts
+from pair_checks import assert_closed, assert_recovers, settled_counts
 from ros_rig import Rig
 from ros_scene import FunctionEstimator, PlaneScene, plane_estimator
 from sensor_msgs.msg import CompressedImage, Image
@@ -85,7 +85,7 @@ def test_bad_images(rig: Rig, capfd: pytest.CaptureFixture[str], change: Change,
     status = rig.fault(words[0])
     assert status.level == DiagnosticStatus.ERROR
     assert all(word in status.message for word in words), status.message
-    matched, published, dropped = counts(node)
+    matched, published, dropped = settled_counts(rig, node)
     assert (matched, published) == (3, 0)
     assert dropped["bad_image"] + dropped.get("superseded", 0) == 3
     assert_recovers(rig, node)
@@ -139,7 +139,7 @@ def test_compressed_images(rig: Rig, suffix: str) -> None:
     assert np.abs(seen[0].astype(int) - images[0]).mean() <= tolerance
     if suffix == ".png":
         np.testing.assert_array_equal(seen[1], images[1])
-    assert counts(node) == (2, 1, {"bad_image": 1})
+    assert settled_counts(rig, node) == (2, 1, {"bad_image": 1})
 
 
 def test_every_encoding_in_either_byte_order(rig: Rig) -> None:

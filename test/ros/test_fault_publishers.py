@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from pair_checks import assert_recovers, counts
+from pair_checks import assert_recovers, settled_counts
 from rclpy.qos import ReliabilityPolicy
 from ros_rig import Rig
 
@@ -45,7 +45,7 @@ def test_fifty_restarts_of_the_camera(rig: Rig) -> None:
         rig.unadvertise(*images)
         rig.advertise(images)
     assert len(list(node.subscriptions)) == 4
-    assert counts(node) == (50, 50, {})
+    assert settled_counts(rig, node) == (50, 50, {})
 
 
 CAMERA = """

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from pair_checks import assert_closed, assert_recovers, counts
+from pair_checks import assert_closed, assert_recovers, counts, settled_counts
 from rclpy.parameter import Parameter
 from ros_rig import Rig
 from ros_scene import FunctionEstimator, PlaneScene, plane_estimator
@@ -87,7 +87,7 @@ def test_rate_limit_and_age(rig: Rig) -> None:
         rig.publish_scene()
         rig.until(lambda: counts(node)[0] == count, "the pair")  # noqa: B023
     rig.last("disparity")
-    assert counts(node) == (3, 1, {"rate_limit": 2})
+    assert settled_counts(rig, node) == (3, 1, {"rate_limit": 2})
     node.set_parameters([Parameter("max_rate_hz", value=0.0), Parameter("max_age_s", value=1e-9)])
     rig.publish_scene()
     rig.until(lambda: counts(node)[2] == {"rate_limit": 2, "too_old": 1}, "older than a nanosecond")
@@ -130,7 +130,7 @@ def test_two_nodes_in_one_process(rig: Rig) -> None:
     rig.until(lambda: rig.received["rear"], "the rear's disparity")
     assert rig.received["rear"][0].header == header
     assert not rig.received["front"]
-    assert counts(rear) == (1, 1, {})
+    assert settled_counts(rig, rear) == (1, 1, {})
     wrong = rig.fault("/front/left/image_rect: encoding is ''", show_front)
     assert wrong.name == "front/stereo_node: stereo"
     rig.diagnostics.clear()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pair_checks import settled_counts
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_rig import Rig
 from ros_scene import FunctionEstimator, PlaneScene, plane_estimator
@@ -40,9 +41,7 @@ def test_the_network_runs_when_camera_info_tells_its_size(rig: Rig) -> None:
     assert sizes == [(160, 96)] * 2, "the warm-up and the pair"
     rig.publish_infos(PlaneScene(width_px=128, height_px=64))
     rig.until(lambda: sizes[2:] == [(128, 64)], "another size")
-    run = rig.node.active_run
-    assert run is not None
-    assert run.counts.snapshot() == (1, 1, {})
+    assert settled_counts(rig, rig.node) == (1, 1, {})
 
 
 def test_the_network_runs_at_configure_where_its_size_is_given(rig: Rig) -> None:
@@ -78,9 +77,7 @@ def test_a_warm_up_that_fails_leaves_it_to_the_first_pair(rig: Rig) -> None:
     rig.publish_scene()
     rig.last("disparity")
     assert estimator.warmed == [(160, 96)]
-    run = node.active_run
-    assert run is not None
-    assert run.counts.snapshot() == (1, 1, {})
+    assert settled_counts(rig, node) == (1, 1, {})
     assert not any("not now" in status.message for status in rig.diagnostics)
 
 
