@@ -122,6 +122,10 @@ def _kitti(source: Path, options: LayoutOptions) -> StereoSequence:
         expected = ", ".join(f"{left} and {right}" for left, right, *_ in _KITTI_FOLDERS)
         raise DataError(f"{source}: has no pair of image folders, expected {expected}")
     left, right = (_images(source / name) for name in found[:2])
+    alone = sorted({path.name for path in left} ^ {path.name for path in right})
+    if alone:
+        where = f"one of {found[0]} and {found[1]} alone has {', '.join(alone[:3])}{', …' * (len(alone) > 3)}"
+        raise DataError(f"{source}: {where}, expected the same names in both")
     calibration_path = options.calibration or _first_file(source, _KITTI_FILES)
     size = _size(left[0])
     calibration = _kitti_calibration(calibration_path, found[2:], size)

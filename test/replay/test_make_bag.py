@@ -321,6 +321,18 @@ def test_times_that_no_stamp_can_be_are_told(tmp_path: Path, times: str, told: s
     assert told in str(caught.value)
 
 
+def test_images_that_one_side_lacks_are_told(tmp_path: Path) -> None:
+    """One lost on each side leaves as many, and every pair after the first loss wrong."""
+    for folder, indices in (("image_2", (0, 1, 3)), ("image_3", (0, 2, 3))):
+        for index in indices:
+            _image(tmp_path / folder / f"{index:06d}.png", index)
+    (tmp_path / "calib.txt").write_text(KITTI)
+    with pytest.raises(StereoDpError) as caught:
+        read_layout(tmp_path, "kitti", LayoutOptions())
+    told = "one of image_2 and image_3 alone has 000001.png, 000002.png, expected the same names in both"
+    assert str(caught.value) == f"{tmp_path}: {told}"
+
+
 @pytest.mark.parametrize("pattern", ["", "/left/*"])
 def test_patterns_are_within_the_folder(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(StereoDpError, match="pattern is .*, expected one within .* such as 'left/\\*'"):
