@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; 1 if a check failed, 130 after Ctrl-C (the report is of what was done)."""
     if arguments.find_rate and arguments.mode != "live":
         raise DataError("--find-rate measures a node, expected --mode live with it")
+    if arguments.rate != 1.0 and arguments.mode != "live":
+        raise DataError(f"--rate {arguments.rate:g} is of playing to a node, expected --mode live with it")
     if arguments.bag.name in ("", ".."):  # the folder itself has the name that outputs are called by
         arguments.bag = arguments.bag.resolve()
     out: Path = arguments.out.resolve()

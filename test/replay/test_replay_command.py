@@ -204,6 +204,7 @@ def test_video_shows_every_frame_beside_its_disparity(tmp_path: Path) -> None:
     assert np.abs(left - GRAY).mean() < np.abs(left[::-1] - GRAY).mean() / 3  # lossy, but the image it is
 
 
-def test_rate_search_needs_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["replay", str(tmp_path), "--find-rate"]) == 2
+@pytest.mark.parametrize("options", [["--find-rate"], ["--rate", "0.5"]])
+def test_rates_are_of_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    assert main(["replay", str(tmp_path), *options]) == 2
     assert "expected --mode live" in capsys.readouterr().err
