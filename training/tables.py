@@ -106,16 +106,18 @@ def compare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for name in FIGURES:
         those = [row for row in measured if name in row["errors"]]
         spreads = [row["errors"][name]["sd"] for row in those if len(row["seeds"]) >= _SEEDS_OF_A_SPREAD]
-        best = min(those, key=lambda row: float(row["errors"][name]["mean"]), default=None)
+        if not those:
+            continue
+        best = min(those, key=lambda row: float(row["errors"][name]["mean"]))
         for row in those:
-            apart = row["errors"][name]["mean"] - best["errors"][name]["mean"] if best else 0.0
+            apart = row["errors"][name]["mean"] - best["errors"][name]["mean"]
             errors = [_standard_error(one, name, spreads) for one in (row, best)]
             row["worse"][name] = None if row is best else apart > 2 * math.hypot(*errors)
     return compared
 
 
-def _standard_error(row: dict[str, Any] | None, name: str, spreads: list[float]) -> float:
-    if row is None or not spreads:
+def _standard_error(row: dict[str, Any], name: str, spreads: list[float]) -> float:
+    if not spreads:
         return math.inf
     count = len(row["seeds"])
     spread = row["errors"][name]["sd"] if count >= _SEEDS_OF_A_SPREAD else max(spreads)
@@ -127,6 +129,7 @@ def markdown(results: dict[str, Any]) -> str:
     budget, rows = results["budget"], results["rows"]
     measured = [row for row in rows if row["seeds"]]
     counts = sorted({len(row["seeds"]) for row in measured})
+    partial = " --so-far" if any(len(row["seeds"]) < counts[-1] for row in rows) else ""
     seeds = [entry for row in rows for entry in row["seeds"]]
     devices = sorted({entry["device"] for entry in seeds})
     commits = sorted({entry["commit"][:7] + "+" * entry["commit"].endswith("+") for entry in seeds})
@@ -143,7 +146,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         f"# {results['table']}",
         "",
-        f"`python -m training.ablate {results['table']}`, trained at commit {', '.join(commits)} (+: changed).",
+        f"`python -m training.ablate {results['table']}{partial}`, trained at commit {', '.join(commits)}"
+        " (+: changed).",
         f"{budget['train']['samples']} samples a run, {' or '.join(map(str, counts))} seeds a row,"
         f" D = {budget['max_disparity_px']}; {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard"
         " deviation over the seeds: the best bold, the others worse by more than two standard errors, or"

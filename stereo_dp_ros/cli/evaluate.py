@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from stereo_dp_ros.cli.options import add_model_options, estimator_from
 from stereo_dp_ros.cli.pair_sheet import PairSheet
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.evaluation import Method, score_pairs, set_rows
+from stereo_dp_ros.core.json_values import without_nan
 from stereo_dp_ros.core.metrics import METRIC_NAMES
 from stereo_dp_ros.core.pairs import find_pairs
 from stereo_dp_ros.core.sgbm import SGBM_METHODS, Sgbm
@@ -98,14 +98,8 @@ def _require_folder(path: str | None) -> None:
         raise DataError(f"{path}: cannot be written, expected a folder {Path(path).parent}")
 
 
-def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with null for what could not be measured, as the EPE of a scene without an answer: JSON has no NaN."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-
-
 def _write_json(path: str, report: dict[str, Any]) -> None:
-    rows = {key: [_without_nan(row) for row in report[key]] for key in ("scenes", "sets")}
-    text = json.dumps({**report, **rows}, indent=1)
+    text = json.dumps(without_nan(report), indent=1)
     if path == "-":
         print(text)
         return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stereo_dp_ros.core.errors import DataError
+from stereo_dp_ros.core.json_values import without_nan
 from stereo_dp_ros.replay.counts import Check, Latency, PairCount
 from stereo_dp_ros.replay.evaluation import Evaluation
 from stereo_dp_ros.replay.runs import Run
@@ -212,7 +212,7 @@ def write_json(report: Report, path: Path) -> None:
     DataError
         The file cannot be written.
     """
-    text = json.dumps(_without_nan(report.to_dict()), indent=1, ensure_ascii=False)
+    text = json.dumps(without_nan(report.to_dict()), indent=1, ensure_ascii=False)
     try:
         path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
@@ -221,12 +221,3 @@ def write_json(report: Report, path: Path) -> None:
 
 def _if_known(name: str, value: float | None) -> dict[str, float]:
     return {} if value is None else {name: value}
-
-
-def _without_nan(value: Any) -> Any:
-    """The value with null for figures that are not finite, which JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -54,8 +54,10 @@ class LargeMessage:
 
     def whole(self) -> Any:
         """Return the message with its data."""
-        data = array.array("B", bytes(self.data_bytes))
-        self.write_to(np.frombuffer(data, np.uint8))
+        values = np.empty(self.data_bytes, np.uint8)
+        self.write_to(values)
+        data = array.array("B")
+        data.frombytes(values.data)
         self._holder.data = data
         return self.message
 

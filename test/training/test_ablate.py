@@ -108,6 +108,7 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
     assert ablate.main(["supervision", *arguments[1:], "--rehearse", "1", "--so-far"]) == 0
     table = (rehearsed / "supervision.md").read_text()
     assert "| ground truth + teacher, 1 : 1 | 1.61 | 0 | not run | | | | |\n" in table
+    assert "`python -m training.ablate supervision --so-far`" in table
     assert "| teacher | 1.56 | 1 | " in table
     shutil.rmtree(rehearsed / "runs")
     capsys.readouterr()
