@@ -9,7 +9,7 @@ from torch import nn
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks import build_network, describe_network
 from stereo_dp_ros.networks.dtpnet import SETTINGS, DtpConfig, DtpNetwork
-from stereo_dp_ros.networks.dtpnet_blocks import PyramidPooling
+from stereo_dp_ros.networks.dtpnet_blocks import Projection, PyramidPooling
 from stereo_dp_ros.networks.dtpnet_cost import Interlaced
 
 
@@ -60,6 +60,21 @@ def test_every_switch_gives_disparity_at_full_and_logits_at_quarter_size(config:
     assert output.disparity_coarse.shape == (1, 1, 16, 32)
     assert 0 <= output.disparity.min() <= output.disparity.max() <= 31
     assert 0 <= output.confidence.min() <= output.confidence.max() <= 1
+
+
+def test_a_projection_of_few_channels_has_the_gradients_of_a_strided_convolution() -> None:
+    projection = Projection(14, 24, stride=2)
+    images = torch.randn(16, 14, 64, 128, generator=torch.Generator().manual_seed(0))
+    contiguous, last = images.clone(), images.contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for x, layer in ((contiguous, nn.Sequential(*projection)), (last, projection)):
+        projection.zero_grad()
+        out = layer(x.requires_grad_())
+        assert out.shape == (16, 24, 32, 64)
+        out.pow(3).sum().backward()
+        gradients.append((x.grad, projection[0].weight.grad))
+    for plain, ours in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-4 * float(plain.abs().max()))
 
 
 def test_a_switch_that_is_off_costs_nothing() -> None:
