@@ -122,12 +122,14 @@ def write_ply(path: str | Path, points_m: NDArray[np.float32], rgb: NDArray[np.u
         raise ImageError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def colorize_disparity(disparity_px: NDArray[np.float32], min_px: float, max_px: float) -> NDArray[np.uint8]:
-    """Disparity in colours to look at: uint8 (H, W, 3) BGR, near red, far blue, unknown black."""
+def colorize_disparity(
+    disparity_px: NDArray[np.float32], min_px: float, max_px: float, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Disparity in colours to look at: uint8 (H, W, 3) BGR, near red, far blue, unknown black; `out` if given."""
     scale = (_COLOR_LEVELS - 1) / max(max_px - min_px, 1e-6)
     # One pass: 1 for min_px to 255 for max_px and above, and 0 for NaN, which no integer holds.
     levels = cv2.convertScaleAbs(np.maximum(disparity_px, min_px), alpha=scale, beta=1.0 - min_px * scale)
-    return np.asarray(cv2.applyColorMap(levels, _colors()), np.uint8)
+    return np.asarray(cv2.applyColorMap(levels, _colors(), out), np.uint8)
 
 
 @cache

@@ -51,6 +51,7 @@ __all__ = ["play", "publish_all", "record"]
 _START_DELAY_S = 0.3
 _WARM_UP_S = 10.0
 _POLL_S = 0.1
+_TELLING_NS = 100_000_000
 _DEPTH = 30
 _NO_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)  # those cost the executor time with each message
 _CLASSES: dict[str, type] = {
@@ -97,13 +98,14 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
     """Record topics → types into a bag until the parent says stop or goes away; the bag is closed in any case.
 
     Without a bag messages are received and let go. Sends ``("ready", None)`` when every topic has a publisher,
-    ``("received", (type, stamp_ns, received_ns))`` for each message of an output, ``("diagnostics", {key: value})`` for
-    each status whose name ends in ``: stereo`` and ``("done", {topic: messages})`` at the end.
+    ``("received", [(type, stamp_ns, received_ns), ...])`` of the messages of outputs, ``("diagnostics", {key: value})``
+    for each status whose name ends in ``: stereo`` and ``("done", {topic: messages})`` at the end.
     """
 
     def work() -> None:
         sys.setswitchinterval(0.0005)  # the thread that writes must not hold back the one that takes the time
         counts = dict.fromkeys(outputs, 0)
+        arrivals = _Arrivals(pipe)
         with _open_storage(bag_path) as store, _ros_node("recorder", domain_id) as node:
             executor = SingleThreadedExecutor()
             executor.add_node(node)
@@ -114,9 +116,10 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
                     counts[topic] += 1
                     store(topic, msgtype, data)
                     if msgtype == DIAGNOSTICS:
+                        arrivals.send()
                         _send_diagnostics(pipe, data)
                     else:
-                        pipe.send(("received", (msgtype, raw_stamp_ns(data), received_ns)))
+                        arrivals.add(msgtype, raw_stamp_ns(data), received_ns)
 
                 node.create_subscription(
                     _CLASSES[msgtype], topic, on_message, _profile(), event_callbacks=_NO_EVENTS, raw=True
@@ -129,6 +132,7 @@ def record(pipe: Connection, bag_path: Path | None, outputs: Mapping[str, str], 
             pipe.send(("ready", None))
             _spin_until_told(pipe, executor)
             executor.shutdown()
+        arrivals.send()
         pipe.send(("done", counts))
 
     _report_errors(pipe, work)
@@ -202,6 +206,27 @@ def _wait_for_word(pipe: Connection, timeout_s: float) -> int:
     begin_ns = time.monotonic_ns()
     pipe.poll(timeout_s)
     return time.monotonic_ns() - begin_ns
+
+
+class _Arrivals:
+    """Tells the parent of received messages, ten times a second at most: each telling takes time from the node."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._untold: list[tuple[str, int, int]] = []
+        self._told_ns = 0
+
+    def add(self, msgtype: str, stamp_ns: int, received_ns: int) -> None:
+        self._untold.append((msgtype, stamp_ns, received_ns))
+        if received_ns - self._told_ns > _TELLING_NS:
+            self.send()
+            self._told_ns = received_ns
+
+    def send(self) -> None:
+        """Tell what is untold, if anything."""
+        if self._untold:
+            self._pipe.send(("received", self._untold))
+            self._untold = []
 
 
 class _Storage:

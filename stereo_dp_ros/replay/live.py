@@ -204,11 +204,11 @@ def _take(run: Run, kind: str, value: Any) -> None:
     if kind == "diagnostics":
         run.diagnostics = value
     elif kind == "received":
-        msgtype, stamp, received_ns = value
-        run.completed_ns[stamp] = received_ns
-        if msgtype == DISPARITY:
-            run.repeated += stamp in run.received_ns
-            run.received_ns.setdefault(stamp, received_ns)
+        for msgtype, stamp, received_ns in value:
+            run.completed_ns[stamp] = received_ns
+            if msgtype == DISPARITY:
+                run.repeated += stamp in run.received_ns
+                run.received_ns.setdefault(stamp, received_ns)
 
 
 def _is_settled(run: Run) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import array
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from rclpy.serialization import serialize_message
 
 from stereo_dp_ros.ros.rcl import publish_serialized
 
-__all__ = ["LargeMessage", "LargePublisher"]
+__all__ = ["LargeMessage", "LargePublisher", "SpareMemory"]
 
 _MARKER = os.urandom(16)  # found in no message that does not hold it on purpose
 _LENGTH_BYTES = 4  # before a sequence's elements CDR has their number
@@ -76,22 +77,42 @@ class LargeMessage:
         return serialized[: start - _LENGTH_BYTES] + length, serialized[start + len(marker) :]
 
 
-class LargePublisher:
-    """Publishes large messages from one piece of memory, which is used again. For one thread at a time."""
+class SpareMemory:
+    """Memory that is used again, whatever it held: what was used last is still in the processor's cache."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self) -> None:
+        self._spare: list[NDArray[np.uint8]] = []
+
+    @contextmanager
+    def borrow(self, size_bytes: int) -> Iterator[NDArray[np.uint8]]:
+        """Lend uint8 (`size_bytes`,), contiguous, to one thread at a time."""
+        try:
+            memory = self._spare.pop()
+        except IndexError:  # as many pieces as threads
+            memory = np.empty(size_bytes, np.uint8)
+        if memory.nbytes < size_bytes:
+            memory = np.empty(size_bytes, np.uint8)
+        try:
+            yield memory[:size_bytes]
+        finally:
+            self._spare.append(memory)
+
+
+class LargePublisher:
+    """Publishes large messages from spare memory. For one thread at a time."""
+
+    def __init__(self, publisher: Publisher, memory: SpareMemory) -> None:
         self._publisher = publisher
-        self._serialized = np.empty(0, np.uint8)
+        self._memory = memory
 
     def publish(self, large: LargeMessage) -> None:
         """Publish `large`; as rclpy does it where there is no quicker way."""
         before, after = large.around_data()
-        size = len(before) + large.data_bytes + len(after)
-        if self._serialized.nbytes != size:
-            self._serialized = np.empty(size, np.uint8)
-        data = slice(len(before), len(before) + large.data_bytes)
-        self._serialized[: data.start] = np.frombuffer(before, np.uint8)
-        self._serialized[data.stop :] = np.frombuffer(after, np.uint8)
-        large.write_to(self._serialized[data])
-        if not publish_serialized(self._publisher, self._serialized):
+        end = len(before) + large.data_bytes
+        with self._memory.borrow(end + len(after)) as serialized:
+            serialized[: len(before)] = np.frombuffer(before, np.uint8)
+            serialized[end:] = np.frombuffer(after, np.uint8)
+            large.write_to(serialized[len(before) : end])
+            published = publish_serialized(self._publisher, serialized)
+        if not published:
             self._publisher.publish(large.whole())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -18,7 +20,7 @@ from stereo_dp_ros.core.geometry import pixel_rays
 from stereo_dp_ros.core.images import colorize_disparity
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import depth_draft, disparity_draft, image_draft
-from stereo_dp_ros.ros.large_messages import LargeMessage, LargePublisher
+from stereo_dp_ros.ros.large_messages import LargeMessage, LargePublisher, SpareMemory
 from stereo_dp_ros.ros.parameters import NodeParameters
 from stereo_dp_ros.ros.qos import NO_PUBLISHER_EVENTS, output_profile
 from stereo_dp_ros.ros.result import DISPARITY_STEP_PX, StereoResult, fill_into, filled, made
@@ -37,8 +39,9 @@ class Outputs:
             name: node.create_publisher(message_type, name, profile, event_callbacks=NO_PUBLISHER_EVENTS)
             for name, (message_type, _) in OUTPUTS.items()
         }
-        self._large = {name: LargePublisher(publisher) for name, publisher in self._publishers.items()}
-        self._helper = ThreadPoolExecutor(1, thread_name_prefix="cloud")
+        memory = SpareMemory()
+        self._large = {name: LargePublisher(publisher, memory) for name, publisher in self._publishers.items()}
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="outputs")
 
     @property
     def packer(self) -> CloudPacker:
@@ -55,21 +58,24 @@ class Outputs:
         return {topic: max(0, self._node.count_subscribers(topic) - served) for topic, served in counts.items()}
 
     def publish(self, names: Sequence[str], result: StereoResult) -> None:
-        """Make and publish these outputs: disparity first, then the cloud, half of all bytes, beside the others."""
-        rest = list(names)
-        cloud: Future[None] | None = None
-        if rest[:1] == ["disparity"]:
-            self._publish(rest.pop(0), result)
-        if "points2" in rest and len(rest) > 1:
-            rest.remove("points2")
-            _ = result.depth_m  # computed once, for both threads
-            cloud = self._helper.submit(self._publish, "points2", result)
-        try:
-            for name in rest:
+        """Make and publish these outputs in two threads, each taking the next when it is done with one."""
+        waiting = deque(names)
+
+        def take_all() -> None:
+            while True:
+                try:
+                    name = waiting.popleft()
+                except IndexError:
+                    return
                 self._publish(name, result)
+
+        _ = result.answered  # computed once, for both threads
+        helper = self._helper.submit(take_all) if len(names) > 1 else None
+        try:
+            take_all()
         finally:
-            if cloud is not None:
-                cloud.result()
+            if helper is not None:
+                helper.result()
 
     def _publish(self, name: str, result: StereoResult) -> None:
         message = OUTPUTS[name][1](result, self._packer)
@@ -132,18 +138,20 @@ def _points(result: StereoResult, packer: CloudPacker) -> LargeMessage | PointCl
 
 
 def _color(result: StereoResult, _: CloudPacker) -> LargeMessage:
-    adjusted = filled(result.adjusted_px, result.answered, np.nan)
-    colored = colorize_disparity(adjusted, result.min_disparity_px, result.max_disparity_px)
-    return image_draft(colored.shape, np.uint8, "bgr8", result.header, partial(np.copyto, src=colored))
+    def write(colors: NDArray[np.uint8]) -> None:
+        adjusted = filled(result.adjusted_px, result.answered, np.nan)
+        colorize_disparity(adjusted, result.min_disparity_px, result.max_disparity_px, colors)
+
+    return image_draft((*result.answered.shape, 3), np.uint8, "bgr8", result.header, write)
 
 
-# output -> message type and what makes its message, in the order in which they are published
+# output -> message type and what makes its message, as they are taken; the cloud is half of all bytes
 OUTPUTS: dict[str, tuple[type, Callable[[StereoResult, CloudPacker], Any]]] = {
     "disparity": (DisparityImage, _disparity),
+    "points2": (PointCloud2, _points),
     "depth/image_rect": (Image, _depth),
     "depth/camera_info": (CameraInfo, _depth_info),
     "confidence": (Image, _confidence),
-    "points2": (PointCloud2, _points),
     "disparity/color": (Image, _color),
 }
 

@@ -20,7 +20,7 @@ from stereo_msgs.msg import DisparityImage
 from stereo_dp_ros.ros import rcl
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import depth_draft, disparity_draft, image_draft
-from stereo_dp_ros.ros.large_messages import LargeMessage, LargePublisher
+from stereo_dp_ros.ros.large_messages import LargeMessage, LargePublisher, SpareMemory
 
 VALUES = np.random.default_rng(5).uniform(1.0, 9.0, (3, 7)).astype(np.float32)
 
@@ -83,7 +83,7 @@ def received(node: Node, message_type: type, draft: LargeMessage) -> Any:
     publisher = node.create_publisher(message_type, "large", 5)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    large = LargePublisher(publisher)
+    large = LargePublisher(publisher, SpareMemory())
     deadline = time.monotonic() + 20.0
     try:
         while publisher.get_subscription_count() == 0 and time.monotonic() < deadline:
@@ -117,3 +117,17 @@ def test_where_rcl_is_not_reached_rclpy_publishes(node: Node, monkeypatch: pytes
 
 def test_a_function_that_no_library_has() -> None:
     assert rcl._find("rcl_publish_by_carrier_pigeon") is None
+
+
+def test_spare_memory_is_used_again_and_grows_with_what_is_asked_for() -> None:
+    spare = SpareMemory()
+    with spare.borrow(100) as first, spare.borrow(100) as second:
+        assert first.nbytes == second.nbytes == 100
+        assert not np.shares_memory(first, second), "two threads at a time"
+    with spare.borrow(60) as smaller:
+        assert smaller.nbytes == 60
+        assert np.shares_memory(smaller, first), "given back last"
+    with spare.borrow(200) as larger:
+        assert larger.nbytes == 200
+    with spare.borrow(150) as again:
+        assert np.shares_memory(again, larger)
