@@ -238,14 +238,15 @@ class Workshop:
         if self.distinct_scenes == 0 or data.source != "procedural":
             return scenes
         shape = scene_config(data)
-        identity = hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
-        path = self.out / "scenes" / f"{identity}-{self.distinct_scenes}.bin"
+        path = self.out / "scenes" / f"{shape.identity()}-{self.distinct_scenes}.bin"
         return KeptScenes(scenes, path, self.distinct_scenes, shape.height_px, shape.width_px)
 
     def _cached(self, teacher: Teacher | None, config: TrainConfig, first_scene: int) -> Teacher | None:
         if teacher is None or self.cache_gib == 0:
             return teacher
         of_sample: list[Any] = [asdict(config.data), config.seed, first_scene]
+        if config.data.source == "procedural":
+            of_sample.append(scene_config(config.data).identity())
         if config.data.reuse > 1:  # which scene a sample shows depends on it then
             of_sample.append(config.optim.batch_size)
         samples = json.dumps(of_sample, sort_keys=True, default=str)

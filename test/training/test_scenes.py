@@ -412,3 +412,18 @@ def test_mirror_keeps_the_label() -> None:
     np.testing.assert_allclose(
         mirrored[0].rgbx[:, 8:, :3].astype(int), mirrored[1].rgbx[:, :-8, :3].astype(int), atol=2
     )
+
+
+def test_a_configs_identity_follows_the_textures_and_not_their_place(tmp_path: Path) -> None:
+    folders = [tmp_path / "here", tmp_path / "there"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "a.png").write_bytes(b"1234")
+    here, there = (replace(SMALL, texture_dir=folder) for folder in folders)
+    assert here.identity() == there.identity() != SMALL.identity()
+    assert replace(here, width_px=128).identity() != here.identity()
+    (folders[1] / "b.png").write_bytes(b"5")
+    assert here.identity() != there.identity()
+    (folders[0] / "b.png").write_bytes(b"5")
+    (folders[0] / "SOURCES.csv").write_text("file,repository,path\n")
+    assert here.identity() != there.identity()

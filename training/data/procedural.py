@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -108,6 +109,11 @@ class SceneConfig:
             problems.append("without every family of scenes")
         if problems:
             raise DataError("SceneConfig: " + "; ".join(problems))
+
+    def identity(self) -> str:
+        """A file name's worth of text that changes whenever the scenes do, but not with the place of the textures."""
+        textures = TextureLibrary(self.texture_dir).identity
+        return hashlib.sha256(repr((replace(self, texture_dir=None), textures)).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=4)

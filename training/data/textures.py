@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import OrderedDict
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -51,6 +52,14 @@ class TextureLibrary:
             self.files = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
             if not self.files:
                 raise DataError(f"texture folder {folder}: no {', '.join(_SUFFIXES)} files found")
+
+    @cached_property
+    def identity(self) -> str:
+        """Text that is the same for the same files (names, sizes, sources), wherever the folder lies."""
+        table = self.folder / "SOURCES.csv" if self.folder else None
+        sources = table.read_bytes() if table is not None and table.is_file() else b""
+        listing = repr([(path.name, path.stat().st_size) for path in self.files])
+        return hashlib.sha256(listing.encode() + sources).hexdigest()[:16]
 
     @cached_property
     def _origins(self) -> list[str]:
