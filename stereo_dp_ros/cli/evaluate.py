@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stereo_dp_ros.cli.options import add_model_options, estimator_from
+from stereo_dp_ros.cli.options import add_model_options, estimator_from, given_model_options
 from stereo_dp_ros.cli.pair_sheet import PairSheet
 from stereo_dp_ros.core.errors import DataError
 from stereo_dp_ros.core.evaluation import Method, score_pairs, set_rows
@@ -68,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _method(arguments: argparse.Namespace) -> tuple[Method, dict[str, Any]]:
     if arguments.method != "model":
+        if given := given_model_options(arguments):
+            raise DataError(f"--method {arguments.method} has no use for {', '.join(given)}, expected --method model")
         matcher = Sgbm(arguments.method)
         return matcher.infer, {"model": arguments.method, "backend": "opencv", "precision": "int16"}
     estimator = estimator_from(arguments)

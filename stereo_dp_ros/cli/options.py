@@ -7,23 +7,42 @@ import argparse
 from stereo_dp_ros.backends import load_estimator
 from stereo_dp_ros.core.estimator import StereoEstimator
 
-__all__ = ["add_model_options", "estimator_from", "positive_float", "positive_int", "size", "thread_count"]
+__all__ = [
+    "add_model_options",
+    "estimator_from",
+    "given_model_options",
+    "positive_float",
+    "positive_int",
+    "size",
+    "thread_count",
+]
 
 _MOST_PX = 1 << 24  # more than 4K images have
 _MOST_THREADS = 256  # as the node's parameter
+_MODEL_DEFAULTS = {"model": "default", "backend": "auto", "precision": "auto", "threads": None, "inference_size": None}
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --model, --backend, --precision, --threads and --inference-size."""
-    parser.add_argument("--model", default="default", help="a shipped model, or the path of a manifest (.json)")
+    parser.add_argument("--model", help="a shipped model, or the path of a manifest (.json)")
     parser.add_argument(
-        "--backend", default="auto", help="auto, or one that `stereo-dp models --backends` lists (default: %(default)s)"
+        "--backend", help="auto, or one that `stereo-dp models --backends` lists (default: %(default)s)"
     )
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
+    parser.add_argument("--precision", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
     parser.add_argument("--threads", type=thread_count, help="CPU threads (default: the runtime's choice)")
     parser.add_argument(
         "--inference-size", type=size, metavar="WxH", help="the network's working size (default: the model's choice)"
     )
+    parser.set_defaults(**_MODEL_DEFAULTS)
+
+
+def given_model_options(arguments: argparse.Namespace) -> list[str]:
+    """Those of the shared options that ask for something, such as ``--model``."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, default in _MODEL_DEFAULTS.items()
+        if getattr(arguments, name) != default
+    ]
 
 
 def estimator_from(arguments: argparse.Namespace) -> StereoEstimator:

@@ -144,6 +144,12 @@ def test_evaluate_draws_a_row_for_each_pair(pair, toy, tmp_path):
     assert np.abs(error[7, 80].astype(int) - much).max() < 40, "2.5 px, mixed a little with the rows beside it"
 
 
+def test_evaluate_refuses_a_models_options_with_sgbm(pair, capsys):
+    assert main(["evaluate", str(pair), "--method", "sgbm", "--model", "corr_s", "--threads", "1"]) == 2
+    line = "stereo-dp evaluate: --method sgbm has no use for --model, --threads, expected --method model\n"
+    assert capsys.readouterr().err == line
+
+
 @pytest.mark.parametrize("method", ["sgbm", "sgbm-tuned"])
 def test_sgbm_finds_a_shift_and_counts_its_holes_before_filling(tmp_path, capsys, method):
     scene = tmp_path / "set" / "noise"
