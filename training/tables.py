@@ -143,12 +143,13 @@ def markdown(results: dict[str, Any]) -> str:
         "MACs at 640x480",
         "latency ms",
     ]
+    for_steps = f" and {budget['finetune']['samples']} for each pruning step" if results["table"] == "pruning" else ""
     lines = [
         f"# {results['table']}",
         "",
         f"`python -m training.ablate {results['table']}{partial}`, trained at commit {', '.join(commits)}"
         " (+: changed).",
-        f"{budget['train']['samples']} samples a run, {' or '.join(map(str, counts))} seeds a row,"
+        f"{budget['train']['samples']} samples a run{for_steps}, {' or '.join(map(str, counts))} seeds a row,"
         f" D = {budget['max_disparity_px']}; {'; '.join(devices)}. EPE in px and bad-2.0 in %, mean ± standard"
         " deviation over the seeds: the best bold, the others worse by more than two standard errors, or"
         ' "not resolved"; fewer than three seeds are taken to spread as the widest of the other rows do.'
