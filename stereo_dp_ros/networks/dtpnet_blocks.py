@@ -33,16 +33,16 @@ class Projection(ConvBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) to (N, C_out, H/stride, W/stride)."""
-        convolution, norm = cast("tuple[nn.Conv2d, nn.Module]", tuple(self))
+        convolution = cast(nn.Conv2d, self[0])
         step = convolution.stride[0]
-        if self.training and step > 1:
+        out: Tensor
+        if not self.training or step == 1:
+            out = super().forward(x)
+        else:
             # The same without a stride: on a CPU the gradient of torch's strided 1×1 convolution destroys memory
             # where the channels are last and fewer than 16, as after pruning (seen with torch 2.13).
-            out = functional.conv2d(x[..., ::step, ::step], convolution.weight)
-        else:
-            out = convolution(x)
-        normed: Tensor = norm(out)
-        return normed
+            out = self[1](functional.conv2d(x[..., ::step, ::step], convolution.weight))
+        return out
 
 
 class SeparableBlock(nn.Module):
