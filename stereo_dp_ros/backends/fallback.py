@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.maps import MapRequest, StereoMaps, infer_maps
 from stereo_dp_ros.core.models import Model
+from stereo_dp_ros.core.second_thread import SecondThread
 
 __all__ = ["FallbackBackend"]
 
@@ -41,7 +41,7 @@ class FallbackBackend:
         self._model = model
         self._precision = precision
         self._threads = threads
-        self._second = ThreadPoolExecutor(1, "second image")  # its thread ends with the backend
+        self._second = SecondThread("second image")  # its thread ends with the backend
         self.reasons: dict[str, str] = {}
         self._take(*self._next(0, self.reasons), self.reasons)
 

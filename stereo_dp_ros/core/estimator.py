@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from stereo_dp_ros.core.errors import ImageError
 from stereo_dp_ros.core.maps import MapRequest, StereoMaps, infer_maps
 from stereo_dp_ros.core.models import Model
 from stereo_dp_ros.core.preprocessing import Preprocessing, require_pair
+from stereo_dp_ros.core.second_thread import SecondThread
 
 __all__ = ["StereoEstimator"]
 
@@ -40,7 +40,7 @@ class StereoEstimator:
         self.model = model
         self.backend = backend
         self.input_size = input_size
-        self._second = ThreadPoolExecutor(1, "second image")  # its thread ends with the estimator
+        self._second = SecondThread("second image")  # its thread ends with the estimator
 
     def warm_up(self, width_px: int, height_px: int) -> None:
         """Have the runtime do for images of this size what it does once; raises BackendError if it fails."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from stereo_dp_ros.core.calibration import StereoCalibration
 from stereo_dp_ros.core.errors import BackendError, CalibrationError
 from stereo_dp_ros.core.geometry import depth_from_disparity, points_from_depth
 from stereo_dp_ros.core.preprocessing import Preprocessing
+from stereo_dp_ros.core.second_thread import SecondThread
 
 __all__ = ["MAPS", "MapRequest", "StereoMaps", "infer_maps"]
 
@@ -89,7 +89,7 @@ def infer_maps(
     left: NDArray[np.uint8],
     right: NDArray[np.uint8],
     request: MapRequest,
-    second: Executor | None = None,
+    second: SecondThread | None = None,
 ) -> StereoMaps:
     """The wanted maps of a pair, uint8 (H, W) gray or (H, W, 3) RGB of the request's size.
 
@@ -103,7 +103,7 @@ def infer_maps(
         made: StereoMaps = by_device(left, right, request)
         return made
     if second is None:
-        with ThreadPoolExecutor(1) as own:
+        with SecondThread("second image") as own:
             return infer_maps(backend, left, right, request, own)
     plan = request.plan
     started = time.perf_counter()

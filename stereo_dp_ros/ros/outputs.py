@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from stereo_msgs.msg import DisparityImage
 
 from stereo_dp_ros.core.geometry import pixel_rays
 from stereo_dp_ros.core.images import colorize_disparity
+from stereo_dp_ros.core.second_thread import SecondThread
 from stereo_dp_ros.ros.clouds import CloudPacker
 from stereo_dp_ros.ros.conversions import depth_draft, disparity_draft, image_draft
 from stereo_dp_ros.ros.large_messages import LargeMessage, LargePublisher, SpareMemory
@@ -41,7 +41,7 @@ class Outputs:
         }
         memory = SpareMemory()
         self._large = {name: LargePublisher(publisher, memory) for name, publisher in self._publishers.items()}
-        self._helper = ThreadPoolExecutor(1, thread_name_prefix="outputs")
+        self._helper = SecondThread("outputs")
 
     @property
     def packer(self) -> CloudPacker:
