@@ -10,7 +10,23 @@ from torch.nn import functional
 
 from stereo_dp_ros.networks.layers import ConvBlock
 
-__all__ = ["InvertedBlock", "PyramidPooling", "SeparableBlock", "SeparableConv"]
+__all__ = ["DepthwiseConv", "InvertedBlock", "PyramidPooling", "SeparableBlock", "SeparableConv"]
+
+
+class DepthwiseConv(nn.Conv2d):
+    """3×3 depthwise convolution."""
+
+    def __init__(self, channels: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__(channels, channels, 3, stride, dilation, dilation, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H/stride, W/stride)."""
+        if not self.training or self.dilation == (1, 1) or x.device.type != "cpu":
+            return super().forward(x)
+        # In fp32: the weight's gradient of torch's dilated one in bf16 is whatever the memory held, on a CPU and with
+        # the channels last (seen with torch 2.13).
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
 
 
 class SeparableConv(nn.Sequential):
@@ -18,7 +34,7 @@ class SeparableConv(nn.Sequential):
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1, dilation: int = 1, *, act: bool = True) -> None:
         super().__init__(
-            nn.Conv2d(c_in, c_in, 3, stride, dilation, dilation, groups=c_in, bias=False),
+            DepthwiseConv(c_in, stride, dilation),
             nn.BatchNorm2d(c_in),
             nn.ReLU(),
             ConvBlock(c_in, c_out, kernel=1, act=act),

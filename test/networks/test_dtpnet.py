@@ -9,7 +9,7 @@ from torch import nn
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks import build_network, describe_network
 from stereo_dp_ros.networks.dtpnet import SETTINGS, DtpConfig, DtpNetwork
-from stereo_dp_ros.networks.dtpnet_blocks import Projection, PyramidPooling
+from stereo_dp_ros.networks.dtpnet_blocks import DepthwiseConv, Projection, PyramidPooling
 from stereo_dp_ros.networks.dtpnet_cost import Interlaced
 
 
@@ -75,6 +75,24 @@ def test_a_projection_of_few_channels_has_the_gradients_of_a_strided_convolution
         gradients.append((x.grad, projection[0].weight.grad))
     for plain, ours in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-4 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_depthwise_convolution_in_bf16_has_the_gradients_of_fp32(dilation: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 16, 32, 64, generator=generator).contiguous(memory_format=torch.channels_last)
+    layer = DepthwiseConv(16, dilation=dilation)
+    layer(images).square().sum().backward()
+    expected = layer.weight.grad
+    assert expected is not None
+    for _ in range(8):
+        layer.zero_grad()
+        junk = torch.full((1 << 20,), float("nan"))
+        del junk  # what is read without having been written is not a number now
+        with torch.autocast("cpu", torch.bfloat16):
+            out = layer(images)
+        out.float().square().sum().backward()
+        torch.testing.assert_close(layer.weight.grad, expected, rtol=0, atol=0.01 * float(expected.abs().max()))
 
 
 def test_a_switch_that_is_off_costs_nothing() -> None:
