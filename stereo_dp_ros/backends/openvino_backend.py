@@ -53,10 +53,11 @@ class OpenVinoBackend:
             if self._request is None or left.shape != self._size:
                 self._request = self._compile(left.shape)
                 self._size = left.shape
-            result = self._request.infer({"left": left[None], "right": right[None]}, share_inputs=True)
+            images = {"left": left[None], "right": right[None]}
+            result = self._request.infer(images, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed: {last_line(error)}") from error
-        return result["disparity"][0, 0].copy(), result["confidence"][0, 0].copy()
+        return result["disparity"][0, 0].copy(), result["confidence"][0, 0].copy()  # the next pair's come to their place
 
     def _compile(self, shape: tuple[int, ...]) -> ov.InferRequest:
         # A fixed size runs faster than a dynamic one; a camera seldom changes its own.
