@@ -57,7 +57,8 @@ class OpenVinoBackend:
             result = self._request.infer(images, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed: {last_line(error)}") from error
-        return result["disparity"][0, 0].copy(), result["confidence"][0, 0].copy()  # the next pair's come to their place
+        # Copied, as the next pair's answers come to the same place.
+        return result["disparity"][0, 0].copy(), result["confidence"][0, 0].copy()
 
     def _compile(self, shape: tuple[int, ...]) -> ov.InferRequest:
         # A fixed size runs faster than a dynamic one; a camera seldom changes its own.
