@@ -53,20 +53,23 @@ class TextureLibrary:
             if not self.files:
                 raise DataError(f"texture folder {folder}: no {', '.join(_SUFFIXES)} files found")
 
+    @property
+    def _table(self) -> Path | None:
+        table = self.folder / "SOURCES.csv" if self.folder else None
+        return table if table and table.is_file() else None
+
     @cached_property
     def identity(self) -> str:
         """Text that is the same for the same files (names, sizes, sources), wherever the folder lies."""
-        table = self.folder / "SOURCES.csv" if self.folder else None
-        sources = table.read_bytes() if table is not None and table.is_file() else b""
+        sources = self._table.read_bytes() if self._table else b""
         listing = repr([(path.name, path.stat().st_size) for path in self.files])
         return hashlib.sha256(listing.encode() + sources).hexdigest()[:16]
 
     @cached_property
     def _origins(self) -> list[str]:
         origins: dict[str, str] = {}
-        table = self.folder / "SOURCES.csv" if self.folder else None
-        if table is not None and table.is_file():
-            with table.open(newline="", encoding="utf-8") as stream:
+        if self._table:
+            with self._table.open(newline="", encoding="utf-8") as stream:
                 origins = {row["file"]: f"{row['repository']}/{row['path']}" for row in csv.DictReader(stream)}
         return [origins.get(path.name, "") for path in self.files]
 
