@@ -98,6 +98,8 @@ def test_lost_messages_are_told_with_the_cure(rig: Rig, tmp_path: Path) -> None:
     assert told and all("give the publisher's process the large-message DDS profile" in text for text in told)
     assert rig.values()["/left/image_rect messages lost"] == str(left.lost)
     rig.connect()
+    rig.until(lambda: left.reliability == "reliable", "the publisher that is there now is followed")
+    rig.until(lambda: rig.publishers["left/image_rect"].get_subscription_count() == 1, "matched")
     assert_recovers(rig, node)
 
 
