@@ -288,7 +288,8 @@ def test_truncated_image_is_one_line_too(pair, tmp_path):
     command = [sys.executable, "-m", "stereo_dp_ros.cli.main", "infer", cut, pair / "im1.png", "-o", tmp_path / "d.pfm"]
     run = subprocess.run(command, capture_output=True, text=True)
     line = f"stereo-dp infer: {cut}: is no image that can be decoded, expected PNG, JPEG, PFM or the like\n"
-    assert (run.returncode, run.stderr) == (2, line)
+    ours = [text for text in run.stderr.splitlines(keepends=True) if not text.startswith("libpng ")]  # OpenCV 4.5's
+    assert (run.returncode, ours) == (2, [line])
 
 
 def test_a_scene_that_lacks_a_file_is_named(pair, toy, capsys):
