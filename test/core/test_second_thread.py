@@ -55,6 +55,8 @@ def test_its_thread_ends_with_it():
         return any(thread.name.startswith("ends with it") for thread in threading.enumerate())
 
     second = SecondThread("ends with it")
+    assert not alive(), "nothing was asked of it"
+    assert second.submit(pow, 2, 3).result() == 8
     assert alive()
     del second
     gc.collect()

@@ -49,6 +49,7 @@ STOP_LIMIT_S = 2.0
 WARMUP_S = 60.0  # the second look at the rectification, after 30 s, takes memory too
 THROTTLE_S = 10.0
 ANSWER_TIMEOUT_S = 30.0  # the first pair waits for the network to be compiled, which takes long on a busy machine
+THREAD_END_S = 2.0
 PAIR_EVERY = 5  # cycles
 
 _LOG_LINE = re.compile(r"\[(?:WARN|ERROR)\] \[(\d+\.\d+)\] \[[^\]]*\]: ([^\x1b\n]*)")
@@ -240,7 +241,13 @@ def _leaks(name: str, samples: list[Sample]) -> list[Check]:
 
 
 def _no_thread(name: str, before: set[threading.Thread]) -> Check:
-    """Look for threads of the node in this process, once it is closed: those that were not there before."""
+    """Look for threads of the node in this process, once it is closed: those that were not there before.
+
+    A helper thread is told to end when the last reference to its executor goes, and nobody waits for it.
+    """
+    end_s = time.monotonic() + THREAD_END_S
+    while any(thread not in before for thread in threading.enumerate()) and time.monotonic() < end_s:
+        time.sleep(0.01)
     left = [thread.name for thread in threading.enumerate() if thread not in before]
     return Check(f"{name}: no thread is left", not left, ", ".join(left) or "none")
 
