@@ -37,20 +37,19 @@ class SecondThread(ThreadPoolExecutor):
     def __init__(self, name: str) -> None:
         super().__init__(1, name)
         self._native_id: int | None = None  # of a thread that the first call starts
-        self._cores: set[int] = set()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have `fn(*args, **kwargs)` called in the thread; see `concurrent.futures.Executor.submit`."""
         if _current_core is not None:
             if self._native_id is None:
                 self._native_id = super().submit(threading.get_native_id).result()
-            self._keep_off(self._native_id, _current_core())
+            _keep_off(self._native_id, _current_core())
         return super().submit(fn, *args, **kwargs)
 
-    def _keep_off(self, thread_id: int, core: int) -> None:
-        """Leave the thread all cores of the process (of its main thread, which `taskset` sets) but this one."""
-        cores = os.sched_getaffinity(os.getpid()) - {core}
-        if cores and cores != self._cores:
-            with contextlib.suppress(OSError):  # refused, or the thread has ended
-                os.sched_setaffinity(thread_id, cores)
-                self._cores = cores
+
+def _keep_off(thread_id: int, core: int) -> None:
+    """Leave the thread all cores of the process (of its main thread, which `taskset` sets) but this one."""
+    cores = os.sched_getaffinity(os.getpid()) - {core}
+    if cores:
+        with contextlib.suppress(OSError):  # refused, or the thread has ended
+            os.sched_setaffinity(thread_id, cores)

@@ -246,10 +246,9 @@ def _no_thread(name: str, before: set[threading.Thread]) -> Check:
     A helper thread is told to end when the last reference to its executor goes, and nobody waits for it.
     """
     end_s = time.monotonic() + THREAD_END_S
-    while any(thread not in before for thread in threading.enumerate()) and time.monotonic() < end_s:
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < end_s:
         time.sleep(0.01)
-    left = [thread.name for thread in threading.enumerate() if thread not in before]
-    return Check(f"{name}: no thread is left", not left, ", ".join(left) or "none")
+    return Check(f"{name}: no thread is left", not left, ", ".join(thread.name for thread in left) or "none")
 
 
 def main() -> int:

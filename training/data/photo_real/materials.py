@@ -17,9 +17,9 @@ __all__ = ["Looks"]
 class Looks:
     """Draws materials; sizes of patterns are in metres of the object that wears them."""
 
-    def __init__(self, rng: np.random.Generator, library: TextureLibrary) -> None:
+    def __init__(self, rng: np.random.Generator, textures: TextureLibrary) -> None:
         self.rng = rng
-        self.library = library
+        self.textures = textures
 
     def colour(self, saturation: float = 0.5, lightest: float = 0.8) -> Colour:
         """Any hue, linear RGBA, not brighter than real surfaces are."""
@@ -84,7 +84,7 @@ class Looks:
     def floor(self) -> bpy.types.Material:
         """Planks, tiles, carpet or a photograph of some such thing, seen from above."""
         kind = self.rng.random()
-        if kind < 0.4 and self.library.files:
+        if kind < 0.4 and self.textures.files:
             return self.photograph(self.rng.uniform(0.8, 2.5), surface=True)
         if kind < 0.6:
             return self._noisy(self.colour(0.5), variation=0.5, grain=self.rng.uniform(30, 90), bump=0.6, rough=1.0)
@@ -92,7 +92,7 @@ class Looks:
 
     def patterned(self, size: float, rough: float = 0.5) -> bpy.types.Material:
         """Printed: a photograph or a node pattern about `size` metres large."""
-        if self.library.files and self.rng.random() < 0.75:
+        if self.textures.files and self.rng.random() < 0.75:
             return self.photograph(size, rough)
         return self._node_pattern(size, rough)
 
@@ -105,7 +105,7 @@ class Looks:
 
     def print_(self) -> bpy.types.Material:
         """A poster, cover or painting: one picture from edge to edge of a sheet, or a node pattern."""
-        if not self.library.files:
+        if not self.textures.files:
             return self._node_pattern(self.rng.uniform(0.1, 0.4), 0.4)
         n = Nodes()
         return n.surface(n.image(self._picture(photo=True), n.coordinates("UV"), "FLAT"), self.rng.uniform(0.1, 0.6))
@@ -114,7 +114,7 @@ class Looks:
         """A picture that shines, behind a window."""
         n = Nodes()
         colour: Any = (0.8, 0.9, 1.0, 1.0)
-        if self.library.files:
+        if self.textures.files:
             colour = n.image(self._picture(photo=True), n.coordinates("UV"), "FLAT")
         return n.emission(colour, strength)
 
@@ -236,6 +236,6 @@ class Looks:
         return float(x), float(y), float(z)
 
     def _picture(self, *, photo: bool = False, surface: bool = False) -> bpy.types.Image:
-        source = self.library.draw(self.rng, photo=photo, surface=surface)
-        path = self.library.files[int(source.partition(":")[2])]
+        source = self.textures.draw(self.rng, photo=photo, surface=surface)
+        path = self.textures.files[int(source.partition(":")[2])]
         return bpy.data.images.load(str(path), check_existing=True)
