@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stereo_dp_ros.backends.fallback import FallbackBackend
 from stereo_dp_ros.backends.registry import BACKENDS, BackendInfo, backend_status, choices, load, usable_choices
+from stereo_dp_ros.backends.telemetry import disable_telemetry
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.estimator import StereoEstimator
@@ -20,6 +21,8 @@ __all__ = [
     "load_estimator",
     "usable_choices",
 ]
+
+disable_telemetry()  # here, so that no module of the package can import a runtime before it
 
 
 def create_backend(name: str, model: Model, *, precision: str = "auto", threads: int | None = None) -> Backend:

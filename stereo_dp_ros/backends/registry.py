@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from stereo_dp_ros.backends.cuda_driver import find_gpu
 from stereo_dp_ros.backends.one_line import first_line
-from stereo_dp_ros.backends.telemetry import disable_telemetry
 from stereo_dp_ros.core.backend import Backend
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.models import Model
@@ -139,7 +138,6 @@ def _status(info: BackendInfo, device: str) -> str | None:
     for module, source in info.modules.items():
         if importlib.util.find_spec(module) is None:
             return f"Python module {module} is not installed ({source})"
-    disable_telemetry()
     try:
         backend = importlib.import_module(f"stereo_dp_ros.backends.{info.name}_backend")
     except (ImportError, OSError) as error:  # a shared library that it needs is missing

@@ -9,7 +9,7 @@ __all__ = ["disable_telemetry"]
 
 
 def disable_telemetry() -> None:
-    """Call before a runtime is imported: a robot's node neither phones home nor leaves identifiers in HOME.
+    """Before a runtime is imported: a robot's node neither phones home nor leaves identifiers in HOME.
 
     OpenVINO sends an event when it is imported, unless its package openvino_telemetry cannot be; it then takes a
     stub of its own. ONNX Runtime (since 1.29 on Linux) reports sessions unless ORT_DISABLE_TELEMETRY is set; a

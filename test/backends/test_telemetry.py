@@ -34,3 +34,16 @@ def test_an_inference_leaves_home_empty(name, tmp_path, repository):
         check=True,
     )
     assert list(home.rglob("*")) == []
+
+
+def test_a_backend_imported_by_itself_leaves_home_empty(tmp_path, repository):
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed")
+    environment = {key: value for key, value in os.environ.items() if key != "CI"}
+    subprocess.run(
+        [sys.executable, "-c", "import stereo_dp_ros.backends.openvino_backend"],
+        env={**environment, "HOME": str(tmp_path)},
+        cwd=repository,
+        check=True,
+    )
+    assert list(tmp_path.rglob("*")) == []
