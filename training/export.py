@@ -1,6 +1,9 @@
 """Export a checkpoint's averaged network: ONNX, safetensors and manifest, checked against each other.
 
-`python -m training.export CHECKPOINT --name corr_s [--out DIR] [--pairs PAIRS] [--scenes N]`
+`python -m training.export SOURCE --name corr_s [--out DIR] [--pairs PAIRS] [--scenes N] [--int8 N]`
+
+SOURCE is a checkpoint, or a model (a shipped one's name, or a manifest's path) to export anew, with the record of its
+training.
 """
 
 from __future__ import annotations
@@ -15,11 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import onnxruntime
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stereo_dp_ros.backends import load_estimator
@@ -27,20 +26,19 @@ from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
-from stereo_dp_ros.core.models import MODELS_DIR, Manifest, Model
+from stereo_dp_ros.core.models import INT8_SUFFIX, MODELS_DIR, Manifest, Model, load_model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
-from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, save_weights
+from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, load_network, save_weights
 from training.calibration import RIGHT_WITHIN_PX, calibration_error, fit_calibration, sampled
 from training.command import Parser, above_0, at_least_0
 from training.errors import TrainingError
 from training.evaluate import TorchBackend, network_from_checkpoint
+from training.onnx_export import PARITY_PX, export_onnx, onnx_difference_px
+from training.quantize import quantize_onnx
 from training.validation import validation_pairs
 
-__all__ = ["count_macs", "export_model", "export_onnx", "measure", "onnx_difference_px", "with_range"]
+__all__ = ["count_macs", "export_model", "measure", "with_range"]
 
-OPSET = 18
-IR_VERSION = 8  # of that operator set; runtimes of its time refuse the exporter's newer one
-PARITY_PX = 0.01
 INPUT = {
     "names": ["left", "right"],
     "layout": "NCHW",
@@ -52,67 +50,6 @@ OUTPUTS = {
     "disparity": "(N, 1, H, W) px of the input, left view",
     "confidence": "(N, 1, H, W) in 0..1; where calibrated, the probability of an error of at most 2 px",
 }
-
-
-class Deployed(nn.Module):
-    """A network that returns what is published: disparity and confidence."""
-
-    def __init__(self, network: StereoNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) images to two (N, 1, H, W) maps."""
-        output = self.network(left, right)
-        return output.disparity, output.confidence
-
-
-def export_onnx(network: StereoNetwork, path: Path) -> None:
-    """Write one ONNX file with dynamic height and width."""
-    multiple = network.size_multiple
-    left, right = torch.rand(2, 1, 3, 4 * multiple, 6 * multiple).mul(255.0)
-    height, width = torch.export.Dim("height_multiples", min=2), torch.export.Dim("width_multiples", min=2)
-    size = {2: multiple * height, 3: multiple * width}
-    program = torch.onnx.export(
-        Deployed(network).eval(),
-        (left, right),
-        input_names=["left", "right"],
-        output_names=["disparity", "confidence"],
-        dynamic_shapes={"left": size, "right": size},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    if program is None:
-        raise TrainingError("the ONNX exporter returned nothing; expected a program")
-    model = program.model_proto
-    _strip_records(model)
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-
-
-def _strip_records(model: onnx.ModelProto) -> None:
-    """Drop the exporter's stack traces, which tell the paths of the machine that it ran on."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-        part.ClearField("doc_string")
-
-
-def onnx_difference_px(network: StereoNetwork, path: Path, height_px: int = 192, width_px: int = 320) -> float:
-    """Difference of disparity between torch and ONNX Runtime that 99.9 % of the pixels of a shifted noise pair keep to.
-
-    Not all of them: where two disparities are equally likely, rounding decides between them.
-    """
-    random = np.random.default_rng(0)
-    wide = random.integers(0, 256, (1, 3, height_px, width_px + 16)).astype(np.float32)
-    left, right = np.ascontiguousarray(wide[..., :width_px]), np.ascontiguousarray(wide[..., 16:])
-    with torch.inference_mode():
-        expected = network.eval()(torch.from_numpy(left), torch.from_numpy(right)).disparity.numpy()
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["disparity"], {"left": left, "right": right})
-    return float(np.quantile(np.abs(np.asarray(found) - expected), 0.999))
 
 
 def count_macs(network: StereoNetwork, width_px: int = 640, height_px: int = 480) -> int:
@@ -139,7 +76,7 @@ def measure(manifest_path: Path, pairs: Sequence[PairFolder], backend: str = "au
 
 
 def export_model(
-    checkpoint: Path,
+    source: str | Path,
     name: str,
     out: Path,
     pairs: Sequence[PairFolder] = (),
@@ -148,12 +85,14 @@ def export_model(
     min_area_px: int = 0,
     max_disparity_px: int = 0,
     calibrate_on: Sequence[PairFolder] = (),
+    quantize_on: Sequence[PairFolder] = (),
 ) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
     `scale` and `min_area_px` are what the manifest will say, when measured here as in use. With `max_disparity_px` the
     network searches another range than it was trained with (see `with_range`). On the pairs of `calibrate_on`, other
-    ones than `pairs`, the confidence is calibrated.
+    ones than `pairs`, the confidence is calibrated; with those of `quantize_on` NAME.int8.onnx is written too (see
+    `quantize_onnx`).
 
     Raises
     ------
@@ -161,7 +100,7 @@ def export_model(
         If ONNX Runtime's disparity differs from torch's by more than `PARITY_PX`, or the network's weights are not
         shared by all disparities but another range is asked for.
     """
-    network, state = network_from_checkpoint(checkpoint)
+    network, record = _network_and_record(source)
     if max_disparity_px:
         network = with_range(network, max_disparity_px)
     size: dict[str, Any] = {"scale": scale, "min_area_px": min_area_px}
@@ -170,14 +109,17 @@ def export_model(
         infer = _in_torch(network, size).infer
         network.calibration = fit_calibration(*sampled(infer, calibrate_on))
     out.mkdir(parents=True, exist_ok=True)
-    files = {suffix: out / f"{name}.{suffix}" for suffix in ("onnx", "safetensors")}
+    suffixes = [".onnx", ".safetensors", *([INT8_SUFFIX] if quantize_on else [])]
+    files = {suffix: out / f"{name}{suffix}" for suffix in suffixes}
     with tempfile.TemporaryDirectory(dir=out) as folder:  # a model of that name stays whole until this one is
         made = {suffix: Path(folder) / path.name for suffix, path in files.items()}
-        export_onnx(network, made["onnx"])
-        save_weights(network, made["safetensors"])
-        difference = onnx_difference_px(network, made["onnx"])
+        export_onnx(network, made[".onnx"])
+        save_weights(network, made[".safetensors"])
+        difference = onnx_difference_px(network, made[".onnx"])
         if difference > PARITY_PX:
             raise TrainingError(f"{name}.onnx differs from torch by {difference:.4f} px; expected at most {PARITY_PX}")
+        if quantize_on:
+            quantize_onnx(made[".onnx"], made[INT8_SUFFIX], quantize_on, _in_use(network, size))
         for suffix, path in files.items():
             os.replace(made[suffix], path)
     manifest = {
@@ -190,7 +132,7 @@ def export_model(
         "precision": "fp32",
         **size,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.values()},
-        "training": _training_record(state),
+        "training": record,
         "metrics": {},
         "parameters": sum(p.numel() for p in network.parameters()),
         "macs_640x480": count_macs(network, *_in_use(network, size).plan((640, 480)).padded_size),
@@ -243,6 +185,16 @@ def with_range(network: StereoNetwork, max_disparity_px: int) -> StereoNetwork:
     return other.eval()
 
 
+def _network_and_record(source: str | Path) -> tuple[StereoNetwork, dict[str, Any]]:
+    """The network of a checkpoint or a model, and the `training` of its manifest."""
+    if Path(source).suffix not in ("", ".json"):
+        network, state = network_from_checkpoint(Path(source))
+        return network, _training_record(state)
+    model = load_model(source)
+    network = load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
+    return network.eval(), dict(model.manifest.training)
+
+
 def _training_record(state: dict[str, Any]) -> dict[str, Any]:
     config = state["config"]
     return {
@@ -266,7 +218,7 @@ def _write(path: Path, manifest: dict[str, Any]) -> None:
 def main(values: list[str] | None = None) -> int:
     """Command line; 2 and one line on stderr for bad input."""
     parser = Parser("export", __doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("source", metavar="SOURCE", help="checkpoint; name or manifest of a model")
     parser.add_argument("--name", required=True, help="name of the model and of its files")
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
@@ -282,20 +234,29 @@ def main(values: list[str] | None = None) -> int:
         metavar="N",
         help="other validation scenes, to calibrate on (%(default)s)",
     )
+    parser.add_argument(
+        "--int8",
+        type=at_least_0,
+        default=0,
+        metavar="N",
+        help="a file with 8-bit convolutions too, their ranges from N other validation scenes (%(default)s: none)",
+    )
     parser.add_argument("--max-disparity", type=at_least_0, default=0, metavar="PX", help="range (default: as trained)")
     arguments = parser.parse_args(values)
     try:
-        scenes = validation_pairs(arguments.scenes + arguments.calibrate)
+        scenes = validation_pairs(arguments.scenes + arguments.calibrate + arguments.int8)
+        others = scenes[arguments.scenes :]
         pairs = [*scenes[: arguments.scenes], *(find_pairs(arguments.pairs) if arguments.pairs else [])]
         path = export_model(
-            arguments.checkpoint,
+            arguments.source,
             arguments.name,
             arguments.out,
             pairs,
             scale=arguments.scale,
             min_area_px=arguments.min_area,
             max_disparity_px=arguments.max_disparity,
-            calibrate_on=scenes[arguments.scenes :],
+            calibrate_on=others[: arguments.calibrate],
+            quantize_on=others[arguments.calibrate :],
         )
     except StereoDpError as error:
         print(f"training.export: {error}", file=sys.stderr)

@@ -31,9 +31,10 @@ from training.config import DataConfig, LossConfig, OptimConfig, TrainConfig
 from training.distill import Distillation, DistillConfig
 from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
-from training.export import count_macs, export_onnx
+from training.export import count_macs
 from training.kept_scenes import KeptScenes
 from training.loader import SceneSource
+from training.onnx_export import export_onnx
 from training.sources import WITHOUT_SPLIT, LaterScenes, build_scenes, held_out_pairs, scene_config
 from training.teacher import (
     CachedTeacher,

@@ -35,7 +35,7 @@ def create_backend(name: str, model: Model, *, precision: str = "auto", threads:
         "auto" takes the first that works of TensorRT, torch and ONNX Runtime on a GPU, OpenVINO and ONNX Runtime on
         the CPU, and goes on to the next if one fails later; see `FallbackBackend`.
     precision
-        "fp32", "bf16", "fp16", or "auto" for the fastest that the runtime is trusted with.
+        "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that the runtime is trusted with.
     threads
         CPU threads; None leaves the choice to the runtime.
 

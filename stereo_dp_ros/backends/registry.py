@@ -64,7 +64,7 @@ _TORCH = BackendInfo(
     {"torch": "pip install torch", "safetensors": "pip install safetensors"},
     {"cuda": ("fp16", "bf16", "fp32"), "cpu": ("fp32", "bf16")},
 )
-_OPENVINO = BackendInfo("openvino", {"openvino": "pip install openvino"}, {"cpu": ("fp32", "bf16")})
+_OPENVINO = BackendInfo("openvino", {"openvino": "pip install openvino"}, {"cpu": ("fp32", "bf16", "int8")})
 _ONNXRUNTIME = BackendInfo(
     "onnxruntime",
     {"onnxruntime": "pip install onnxruntime"},

@@ -28,7 +28,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", help="auto, or one that `stereo-dp models --backends` lists (default: %(default)s)"
     )
-    parser.add_argument("--precision", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
+    parser.add_argument("--precision", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
     parser.add_argument("--threads", type=thread_count, help="CPU threads (default: the runtime's choice)")
     parser.add_argument(
         "--inference-size", type=size, metavar="WxH", help="the network's working size (default: the model's choice)"

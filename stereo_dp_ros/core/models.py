@@ -20,6 +20,7 @@ __all__ = ["DEFAULT_MODEL", "MODELS_DIR", "Manifest", "Model", "list_models", "l
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL = "corr_s_p50"
+INT8_SUFFIX = ".int8.onnx"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Manifest:
     min_area_px
         Images that would have fewer pixels then are enlarged to about this many; 0 for never.
     files
-        File name → SHA-256 in hexadecimal. One of them is the `.onnx`.
+        File name → SHA-256 in hexadecimal. One of them is the `.onnx`; an `.int8.onnx` beside it is the same network
+        with 8-bit convolutions, for runtimes that are fast with it.
     network
         Type, configuration and channel table from which `networks` rebuilds it.
     training
@@ -80,13 +82,18 @@ class Model:
 
     @property
     def onnx_path(self) -> Path:
-        """The ONNX file."""
+        """The ONNX file in floating point."""
         return self.file_with_suffix(".onnx")
 
+    @property
+    def int8_path(self) -> Path | None:
+        """The ONNX file with 8-bit convolutions, if the model has one."""
+        return next((self.directory / name for name in self.manifest.files if name.endswith(INT8_SUFFIX)), None)
+
     def file_with_suffix(self, suffix: str) -> Path:
-        """The one file of the manifest with this suffix; raises ModelError if there is none."""
+        """The first file of the manifest with this suffix, 8-bit ones aside; raises ModelError if there is none."""
         for name in self.manifest.files:
-            if name.endswith(suffix):
+            if name.endswith(suffix) and not name.endswith(INT8_SUFFIX):
                 return self.directory / name
         raise ModelError(f"model {self.name} has no {suffix} file, its manifest lists {_listed(self.manifest.files)}")
 
@@ -125,7 +132,7 @@ def read_manifest(path: Path) -> Manifest:
     missing = [key for key in required if not isinstance(content, dict) or key not in content]
     if missing:
         raise ModelError(f"{path}: lacks {', '.join(missing)}, expected at least {', '.join(required)}")
-    if not isinstance(content["files"], dict) or not any(str(n).endswith(".onnx") for n in content["files"]):
+    if not isinstance(content["files"], dict) or not any(_is_plain_onnx(str(n)) for n in content["files"]):
         raise ModelError(f"{path}: files lists no .onnx, expected {{file name: SHA-256}}")
     multiple, limit = content["size_multiple"], content["max_disparity_px"]
     if not isinstance(multiple, int) or multiple <= 0:
@@ -140,6 +147,10 @@ def read_manifest(path: Path) -> Manifest:
         raise ModelError(f"{path}: min_area_px is {area!r}, expected a whole number, 0 or more")
     known = {item.name for item in fields(Manifest)}
     return Manifest(**{key: value for key, value in content.items() if key in known})
+
+
+def _is_plain_onnx(name: str) -> bool:
+    return name.endswith(".onnx") and not name.endswith(INT8_SUFFIX)
 
 
 def _manifest_path(name_or_path: str | Path) -> Path:

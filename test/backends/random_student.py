@@ -8,7 +8,7 @@ import torch
 
 from stereo_dp_ros.core.timing import textured_pair
 from stereo_dp_ros.networks import build_network, describe_network, save_weights
-from training.export import export_onnx
+from training.onnx_export import export_onnx
 from training.prune import PruneConfig, prune_step
 
 

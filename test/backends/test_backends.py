@@ -1,6 +1,10 @@
+import hashlib
 import importlib.util
+import json
+import platform
 
 import numpy as np
+import onnx
 import pytest
 
 from stereo_dp_ros.backends import create_backend, load_estimator, registry
@@ -43,6 +47,39 @@ def test_shipped_models_agree_between_runtimes(model_name, size):
     difference = np.abs(answers[0].disparity_px - answers[1].disparity_px)
     assert np.percentile(difference, 99.9) < 1e-2
     assert np.abs(answers[0].confidence - answers[1].confidence).mean() < 1e-4
+
+
+@pytest.fixture
+def toy_in_8_bits(tmp_path):
+    """The toy model with an 8-bit file whose disparities are twice as large, so that a test can tell them apart."""
+    path = write_toy_model(tmp_path)
+    network = onnx.load(tmp_path / "toy.onnx")
+    next(value for value in network.graph.initializer if value.name == "left_divisor").float_data[:] = [2.0]
+    content = network.SerializeToString()
+    (tmp_path / "toy.int8.onnx").write_bytes(content)
+    manifest = json.loads(path.read_text())
+    manifest["files"]["toy.int8.onnx"] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(manifest))
+    return load_model(path)
+
+
+def answer(backend):
+    return backend.infer(*(np.full((32, 64, 3), 40, np.uint8),) * 2)[0].mean()
+
+
+def test_openvino_takes_8_bits_where_a_model_has_them(toy_in_8_bits, toy, monkeypatch):
+    backend = create_backend("openvino", toy_in_8_bits)
+    assert (backend.precision, answer(backend)) == ("int8", 20.0)
+    for precision, expected in (("int8", 20.0), ("fp32", 10.0)):
+        backend = create_backend("openvino", toy_in_8_bits, precision=precision)
+        assert (backend.precision, answer(backend)) == (precision, expected)
+    assert answer(create_backend("onnxruntime", toy_in_8_bits)) == 10.0
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")  # where 8 bits were not measured
+    assert answer(create_backend("openvino", toy_in_8_bits)) == 10.0
+    with pytest.raises(BackendError, match="toy has no .int8.onnx file, expected precision fp32, bf16 or auto"):
+        create_backend("openvino", toy, precision="int8")
+    with pytest.raises(BackendError, match="onnxruntime has no precision 'int8', expected auto, fp32, fp16"):
+        create_backend("onnxruntime", toy_in_8_bits, precision="int8")
 
 
 def test_auto_takes_the_first_that_is_installed(no_gpu, toy, monkeypatch):

@@ -35,6 +35,19 @@ def test_a_users_model_loads_by_its_manifest_or_its_onnx(manifest_path):
     assert load_model(str(manifest_path.with_suffix(".onnx"))) == model
 
 
+def test_8_bits_are_a_file_beside_the_other_one(manifest_path):
+    assert load_model(manifest_path).int8_path is None
+    quantized = manifest_path.with_name("mine.int8.onnx")
+    quantized.write_bytes(b"rounded")
+    files = json.loads(manifest_path.read_text())["files"]
+    change(manifest_path, files={quantized.name: hashlib.sha256(b"rounded").hexdigest(), **files})
+    model = load_model(manifest_path)
+    assert (model.onnx_path.name, model.int8_path) == ("mine.onnx", quantized)
+    quantized.write_bytes(b"round")
+    with pytest.raises(ModelError, match=r"mine.int8.onnx: SHA-256 of its 5 bytes"):
+        load_model(manifest_path)
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(ModelError, match="no model is named 'nope', there are") as caught:
         load_model("nope")
@@ -59,6 +72,7 @@ def test_a_truncated_or_changed_file_is_refused(manifest_path, content):
     [
         ({"name": None, "files": None}, "lacks name, files"),
         ({"files": {"mine.bin": "0"}}, "files lists no .onnx"),
+        ({"files": {"mine.int8.onnx": "0"}}, "files lists no .onnx"),
         ({"size_multiple": 0}, "size_multiple is 0, expected a whole number above 0"),
         ({"size_multiple": 32.0}, "size_multiple is 32.0, expected a whole number above 0"),
         ({"max_disparity_px": float("nan")}, "max_disparity_px is nan, expected a number above 0"),

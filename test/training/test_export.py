@@ -20,7 +20,8 @@ from stereo_dp_ros.networks import build_network, describe_network, load_network
 from training import export
 from training.config import DataConfig, OptimConfig, TrainConfig
 from training.errors import TrainingError
-from training.export import PARITY_PX, count_macs, export_model, with_range
+from training.export import count_macs, export_model, with_range
+from training.onnx_export import PARITY_PX
 from training.prune import PruneConfig, prune_step
 from training.trainer import Trainer
 

@@ -11,7 +11,8 @@ from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.models import list_models, load_model
 from stereo_dp_ros.core.pairs import find_pairs
 from stereo_dp_ros.networks import describe_network, load_network
-from training.export import PARITY_PX, count_macs, onnx_difference_px
+from training.export import count_macs
+from training.onnx_export import PARITY_PX, onnx_difference_px
 from training.validation import validation_pairs
 
 SHIPPED = list_models()
