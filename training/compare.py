@@ -8,6 +8,7 @@ the images of each set and of all pairs, and the ratio of the mean EPE to the fi
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from stereo_dp_ros.backends import create_backend
 from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import SceneScore, score_pairs
-from stereo_dp_ros.core.models import Model, load_model
+from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
 from training.command import Parser, above_0, at_least_0, at_least_1
 from training.errors import TrainingError
@@ -70,12 +71,15 @@ def _line(name: str, scored: Sequence[tuple[SceneScore, ...]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _in_use(name: str, scale: float | None, min_area_px: int | None) -> Model:
+def _estimator(name: str, options: argparse.Namespace) -> StereoEstimator:
     model = load_model(name)
     given = model.manifest
-    scale = given.scale if scale is None else scale
-    min_area_px = given.min_area_px if min_area_px is None else min_area_px
-    return replace(model, manifest=replace(given, scale=scale, min_area_px=min_area_px))
+    scale = given.scale if options.scale is None else options.scale
+    min_area_px = given.min_area_px if options.min_area is None else options.min_area
+    model = replace(model, manifest=replace(given, scale=scale, min_area_px=min_area_px))
+    return StereoEstimator(
+        model, create_backend(options.backend, model, precision=options.precision, threads=options.threads)
+    )
 
 
 def main(values: list[str] | None = None) -> int:
@@ -87,6 +91,7 @@ def main(values: list[str] | None = None) -> int:
     parser.add_argument("--scale", type=above_0, help="of images before the networks (default: each manifest's)")
     parser.add_argument("--min-area", type=at_least_0, help="px that they see at least (default: each manifest's)")
     parser.add_argument("--backend", default="auto", help="runtime (%(default)s)")
+    parser.add_argument("--precision", default="auto", help="of the runtime (%(default)s)")
     parser.add_argument("--threads", type=at_least_1, help="CPU threads (default: the runtime's choice)")
     arguments = parser.parse_args(values)
     try:
@@ -96,13 +101,7 @@ def main(values: list[str] | None = None) -> int:
         }
         if not any(groups.values()):
             raise TrainingError("there is nothing to score; expected --pairs or --scenes")
-        estimators = []
-        for name in arguments.models:
-            model = _in_use(name, arguments.scale, arguments.min_area)
-            estimators.append(
-                StereoEstimator(model, create_backend(arguments.backend, model, threads=arguments.threads))
-            )
-        print(compare(estimators, groups))
+        print(compare([_estimator(name, arguments) for name in arguments.models], groups))
     except StereoDpError as error:
         print(f"training.compare: {error}", file=sys.stderr)
         return 2
