@@ -17,6 +17,7 @@ from stereo_dp_ros.backends.peers import load_peers
 from stereo_dp_ros.backends.registry import Choice, backend_status, choices
 from stereo_dp_ros.core.errors import BackendError
 from stereo_dp_ros.core.estimator import StereoEstimator
+from stereo_dp_ros.core.models import load_model
 
 __all__ = ["REFERENCE", "BenchMethod", "model_methods", "opencv_methods", "peer_methods"]
 
@@ -76,7 +77,7 @@ def _on_gray(matcher: Any) -> Callable[[_Image, _Image], object]:
 
 
 def model_methods(names: Iterable[str], backends: Iterable[str], threads: int) -> list[BenchMethod]:
-    """Each model in each runtime, on each device and in each precision that works here.
+    """Each model in each runtime, on each device and in each precision that works here and that the model has.
 
     `backends` names them, as `runtime` or `runtime:device`; without any it is all that work. What cannot load a model
     is told on stderr; one that there is not, or that cannot be used here, is a BackendError.
@@ -90,8 +91,11 @@ def model_methods(names: Iterable[str], backends: Iterable[str], threads: int) -
         named += usable
     methods = []
     for name in names:
+        has_int8 = load_model(name).int8_path is not None
         for choice in named or usable_choices():
             for precision in choice.precisions:
+                if precision == "int8" and not has_int8:
+                    continue
                 try:
                     estimator = load_estimator(name, choice.name, precision=precision, threads=threads)
                 except BackendError as error:

@@ -187,12 +187,12 @@ def test_models_tells_which_runtimes_work(capsys):
     assert main(["models", "--backends", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["openvino"] == {
-        "name": "openvino", "device": "cpu", "precisions": ["fp32", "bf16"], "auto": 4, "reason": None
+        "name": "openvino", "device": "cpu", "precisions": ["fp32", "bf16", "int8"], "auto": 4, "reason": None
     }  # fmt: skip
     assert rows["onnxruntime:cpu"]["reason"] is None and rows["onnxruntime:cpu"]["auto"] == 5
     assert rows["onnxruntime:tensorrt"]["auto"] is None
     assert main(["models", "--backends"]) == 0
-    assert "openvino              fp32 bf16        works" in capsys.readouterr().out
+    assert "openvino              fp32 bf16 int8   works" in capsys.readouterr().out
 
 
 def test_bench_puts_every_method_in_one_run(toy, capsys):
