@@ -16,7 +16,16 @@ from typing import Any
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.core.preprocessing import SCALES, Preprocessing
 
-__all__ = ["DEFAULT_MODEL", "INT8_SUFFIX", "MODELS_DIR", "Manifest", "Model", "list_models", "load_model", "read_manifest"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "INT8_SUFFIX",
+    "MODELS_DIR",
+    "Manifest",
+    "Model",
+    "list_models",
+    "load_model",
+    "read_manifest",
+]
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL = "corr_s_p50"
