@@ -38,7 +38,7 @@ def compare(estimators: Sequence[StereoEstimator], groups: Mapping[str, Sequence
         "|---|---|" + "---|" * len(names),
     ]
     for group, pairs in groups.items():
-        # Side by side, so that a scene is rendered or read once for all of them.
+        # Side by side, so that a scene is rendered once for all of them.
         scored = list(zip(*(score_pairs(estimator.infer, pairs) for estimator in estimators), strict=True))
         sets = list(dict.fromkeys(scores[0].set_name for scores in scored))
         for name in sets:
