@@ -192,12 +192,15 @@ class Pipeline:
         description: dict[str, Any],
         runs: list[RunConfig],
         loss: LossConfig | DistillConfig,
+        *,
+        first_scene: int = 0,
         **rest: Any,
     ) -> dict[str, Any] | None:
         described = describe_network(build_network(description))
         asks = isinstance(loss, DistillConfig) and loss.teacher > 0
         teacher = self.workshop.teacher(self.config.teacher, self.config.seed) if asks else None
-        path = self.workshop.fit(name, described, runs, loss, teacher=teacher, seed=self.config.seed, **rest)
+        rest |= {"first_scene": self.config.first_scene + first_scene, "seed": self.config.seed}
+        path = self.workshop.fit(name, described, runs, loss, teacher=teacher, **rest)
         return None if path is None else {**self._measured(path), "samples": _samples(runs)}
 
     def _measured(self, checkpoint: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import DataConfig, read_config
+from training.data.dataset import VALIDATION_SEED
 from training.distill import DistillConfig
 from training.errors import TrainingError
 from training.prune import PORTS, PruneConfig
@@ -38,6 +39,8 @@ class PipelineConfig:
         Also train the final pruned architecture from scratch, with as many samples as it saw in all.
     distinct_scenes
         Train on so many procedural scenes over and over, rendered once and kept on disk; 0: every sample a new one.
+    first_scene
+        Scene of the first sample: what goes on with a finished model begins where that one's scenes ended.
     """
 
     name: str
@@ -57,6 +60,7 @@ class PipelineConfig:
     precision: str = "bf16-mixed"
     cache_gib: float = 0.0
     distinct_scenes: int = 0
+    first_scene: int = 0
 
     def __post_init__(self) -> None:
         kind = self.student.get("type")
@@ -66,6 +70,12 @@ class PipelineConfig:
             raise TrainingError("distil is empty; expected runs, or init: a model to begin with")
         if not self.distil and (self.baseline or not self.prune.steps):
             raise TrainingError("distil is empty; expected runs, or baseline: false and at least one pruning step")
+        seen = sum(run.samples for run in [*self.distil, *self.finetune * self.prune.steps, *self.finish])
+        if not 0 <= self.first_scene <= VALIDATION_SEED - seen:
+            raise TrainingError(
+                f"first_scene is {self.first_scene}; expected 0 to {VALIDATION_SEED - seen}, so that the {seen} samples"
+                f" end before scene {VALIDATION_SEED}, the first held out"
+            )
 
     def runs(self) -> dict[str, list[RunConfig]]:
         """The lists of runs by their place in the config."""
