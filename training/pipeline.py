@@ -132,13 +132,20 @@ class Pipeline:
 
     def _baseline(self) -> dict[str, Any] | None:
         loss = dataclasses.replace(self.config.loss, teacher=0.0, ground_truth=1.0)
-        return self._fit("ground_truth", self.student, self.config.distil, loss)
+        return self._fit("ground_truth", self.student, self.config.distil, loss, first_scene=self.config.first_scene)
 
     def _distil(self) -> dict[str, Any] | None:
         if not self.config.distil:
             return {"network": self.config.init, "samples": 0, **self._figures(model_network(self.config.init))}
         initial = model_network(self.config.init).state_dict() if self.config.init else None
-        return self._fit("distilled", self.student, self.config.distil, self.config.loss, initial=initial)
+        return self._fit(
+            "distilled",
+            self.student,
+            self.config.distil,
+            self.config.loss,
+            initial=initial,
+            first_scene=self.config.first_scene,
+        )
 
     def _prune(self, step: int) -> dict[str, Any] | None:
         name = f"pruned_{step}"
@@ -159,7 +166,7 @@ class Pipeline:
             self.config.after_step(step),
             self.config.loss,
             initial=network.state_dict(),
-            first_scene=seen,
+            first_scene=self.config.first_scene + seen,
         )
 
     def _before(self, step: int) -> StereoNetwork:
@@ -170,7 +177,7 @@ class Pipeline:
     def _scratch(self) -> dict[str, Any] | None:
         description = describe_network(network_from_checkpoint(self._checkpoint(self._last()))[0])
         runs = [*self.config.distil, *(self.config.finetune * self.config.prune.steps), *self.config.finish]
-        return self._fit("scratch", description, runs, self.config.loss)
+        return self._fit("scratch", description, runs, self.config.loss, first_scene=self.config.first_scene)
 
     def _export(self) -> dict[str, Any] | None:
         if not self.fabric.is_global_zero:
@@ -192,15 +199,12 @@ class Pipeline:
         description: dict[str, Any],
         runs: list[RunConfig],
         loss: LossConfig | DistillConfig,
-        *,
-        first_scene: int = 0,
         **rest: Any,
     ) -> dict[str, Any] | None:
         described = describe_network(build_network(description))
         asks = isinstance(loss, DistillConfig) and loss.teacher > 0
         teacher = self.workshop.teacher(self.config.teacher, self.config.seed) if asks else None
-        rest |= {"first_scene": self.config.first_scene + first_scene, "seed": self.config.seed}
-        path = self.workshop.fit(name, described, runs, loss, teacher=teacher, **rest)
+        path = self.workshop.fit(name, described, runs, loss, teacher=teacher, seed=self.config.seed, **rest)
         return None if path is None else {**self._measured(path), "samples": _samples(runs)}
 
     def _measured(self, checkpoint: Path) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class PipelineConfig:
     distinct_scenes
         Train on so many procedural scenes over and over, rendered once and kept on disk; 0: every sample a new one.
     first_scene
-        Scene of the first sample: what goes on with a finished model begins where that one's scenes ended.
+        Scene of the student's first sample: one that goes on with a finished model begins where its scenes ended.
     """
 
     name: str

@@ -17,11 +17,14 @@ from stereo_dp_ros.core.models import load_model
 from stereo_dp_ros.networks import build_network, describe_network, load_network, save_weights
 from training import pipeline
 from training.config import DataConfig
+from training.data.dataset import VALIDATION_SEED
 from training.errors import TrainingError
+from training.loader import SceneSource
 from training.pipeline import Pipeline
 from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
+from training.sources import LaterScenes
 from training.stages import RunConfig, ValidationConfig, require_ready
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
@@ -150,6 +153,26 @@ def test_a_model_is_pruned_against_itself_on_enlarged_images(tmp_path: Path) -> 
     assert teacher_verdict(stages)[1].startswith("Distillation results do not count (teacher's error lower than")
 
 
+def test_the_student_sees_scenes_from_the_first_one_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[int] = []
+
+    def noted(scenes: SceneSource, start: int) -> LaterScenes:
+        starts.append(start)
+        return LaterScenes(scenes, start)
+
+    monkeypatch.setattr("training.stages.LaterScenes", noted)
+    smoke = load_pipeline_config(CONFIGS / "smoke.yaml")
+    config = dataclasses.replace(smoke, first_scene=700, prune=PruneConfig(2, 0.1))
+    compression = Pipeline(config, tmp_path, cpu(), lambda: False)
+    for name in ("teacher", "distilled", "pruned_1", "pruned_2", "ground_truth", "scratch"):
+        entry = compression.stages()[name]()
+        assert entry is not None
+        compression.record["stages"][name] = entry
+    # The teacher's run is opened again for each stage that asks it.
+    of_student = [start for start in starts if start]
+    assert of_student == [700, 704, 706, 700, 700, 704, 706]
+
+
 def test_another_config_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     config = load_pipeline_config(CONFIGS / "smoke.yaml")
     first = Pipeline(config, tmp_path, cpu(), lambda: True)
@@ -185,6 +208,8 @@ def test_a_pruned_model_is_trained_on_as_it_is(tmp_path: Path) -> None:
         ({"distil": []}, "distil is empty; expected runs, or init"),
         ({"distil": [], "init": "corr_s"}, "distil is empty; expected runs, or baseline: false"),
         ({"teacher": {"file": "last.pt", "scale": 2.0}}, "teacher.scale is 2.0"),
+        ({"first_scene": -1}, "first_scene is -1; expected 0 to"),
+        ({"first_scene": VALIDATION_SEED - 13}, f"expected 0 to {VALIDATION_SEED - 14}, so that the 14 samples end"),
     ],
 )
 def test_typos_in_a_config_are_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -269,7 +294,9 @@ def test_scenes_that_are_trained_on_are_not_measured_on(data_folder: Path, tmp_p
         require_ready(data, {"distil[0]": RunConfig("scenes", 8), "distil[1]": RunConfig("train", 8)}, validation)
 
 
-@pytest.mark.parametrize("name", ["procedural", "sceneflow_kitti", "corr_s_compress"])
+@pytest.mark.parametrize(
+    "name", ["procedural", "sceneflow_kitti", "corr_s_compress", "corr_s_p50_late", "corr_s_p50_distil"]
+)
 def test_the_configs_that_are_too_long_for_a_test_can_be_read(name: str) -> None:
     config = rehearsal(load_pipeline_config(CONFIGS / f"{name}.yaml"), 20)
     assert {r.samples // r.optim.batch_size for runs in config.runs().values() for r in runs} == {20}
