@@ -54,11 +54,20 @@ def disparity_metrics(disparity_px: NDArray[np.float32], ground_truth_px: NDArra
 
 
 def mean_metrics(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over images, every image counting the same; all rows have the same metrics."""
+    """The mean of each metric over images, every image counting the same; all rows have the same metrics.
+
+    An image without any answer has no EPE and does not count for it, as a pixel without one does not: `density` and
+    `bad_n` tell of both.
+    """
     collected = list(rows)
     if not collected:
         raise DataError("no images to average over, expected at least one")
-    return {name: float(np.mean([row[name] for row in collected])) for name in collected[0]}
+    return {name: _mean([row[name] for row in collected]) for name in collected[0]}
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _size(array: NDArray[np.float32]) -> str:

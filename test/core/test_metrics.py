@@ -43,6 +43,13 @@ def test_mean_counts_every_image_the_same():
     assert mean_metrics(rows)["bad_2"] == 25.0
 
 
+def test_an_image_without_any_answer_counts_as_bad_and_not_for_the_error():
+    nothing = disparity_metrics(array([NAN]), array([10]))
+    means = mean_metrics([nothing, disparity_metrics(array([12.5]), array([10]))])
+    assert (means["epe"], means["bad_2"], means["density"]) == (2.5, 100.0, 50.0)
+    assert np.isnan(mean_metrics([nothing])["epe"])
+
+
 def test_holes_take_the_farther_neighbour_on_their_row():
     holes = array([NAN, 5, NAN, NAN, 3, NAN], [NAN] * 6, [1, 2, 3, 4, 5, 6])
     expected = array([5, 5, 3, 3, 3, 3], [0] * 6, [1, 2, 3, 4, 5, 6])
