@@ -122,6 +122,8 @@ def export_model(
             quantize_onnx(made[".onnx"], made[INT8_SUFFIX], quantize_on, _in_use(network, size))
         for suffix, path in files.items():
             os.replace(made[suffix], path)
+    if not quantize_on:
+        (out / f"{name}{INT8_SUFFIX}").unlink(missing_ok=True)  # of the weights that were there
     manifest = {
         "name": name,
         "network": describe_network(network),

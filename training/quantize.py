@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,13 +51,14 @@ def quantize_onnx(source: Path, out: Path, pairs: Iterable[PairFolder], manifest
     there = {node.op_type for node in model.graph.node}
     kept = nncf.IgnoredScope(names=sorted(end_convolutions(model.graph)), types=sorted(there & set(_KEPT)))
     inputs = list(_inputs(pairs, manifest))
-    quantized = nncf.quantize(
-        model,
-        nncf.Dataset(inputs),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(inputs),
-        ignored_scope=kept,
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # NNCF's progress; what a command prints is its result
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset(inputs),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(inputs),
+            ignored_scope=kept,
+        )
     del quantized.metadata_props[:]
     quantized.ir_version = model.ir_version
     onnx.checker.check_model(quantized, full_check=True)

@@ -69,7 +69,9 @@ def test_the_answer_stays(files: tuple[Path, Path]) -> None:
     assert (np.asarray(answers[0][0]) != np.asarray(answers[1][0])).any()
 
 
-def test_a_model_is_exported_anew_with_8_bits_and_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_exported_anew_with_8_bits_and_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shipped = load_model("corr_s_fast")
     # The exporter takes half a minute; test_export.py runs it.
     monkeypatch.setattr(export, "export_onnx", lambda _network, path: shutil.copy(shipped.onnx_path, path))
@@ -80,6 +82,9 @@ def test_a_model_is_exported_anew_with_8_bits_and_its_record(tmp_path: Path, mon
     assert made.manifest.scale == 0.5
     assert made.manifest.training == shipped.manifest.training
     assert made.manifest.network == shipped.manifest.network
+    assert capsys.readouterr().out == ""  # NNCF's progress is no result
+    without = load_model(export_model("corr_s_fast", "again", tmp_path, scale=0.5))
+    assert sorted(file.name for file in tmp_path.glob("again*")) == ["again.json", *sorted(without.manifest.files)]
 
 
 def test_without_nncf_a_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
