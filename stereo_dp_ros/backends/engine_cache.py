@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -101,8 +102,13 @@ class EngineCache:
                 found.append(_read_header(path)[0])
         return found
 
-    def load(self, key: EngineKey) -> tuple[bytes, EngineRecord]:
+    def load(self, key: EngineKey, argument: str | None = None) -> tuple[bytes, EngineRecord]:
         """The engine and its record.
+
+        Parameters
+        ----------
+        argument
+            What `--model` takes for the model, for the command that builds the engine; its name if left out.
 
         Raises
         ------
@@ -111,7 +117,7 @@ class EngineCache:
         """
         path = self.path(key)
         if not path.is_file():
-            raise BackendError(self._missing(key))
+            raise BackendError(self._missing(key, argument or key.model))
         record, sha256, start = _read_header(path)
         if difference := key.difference(record.key):
             raise BackendError(f"{path}: was built for {difference}")
@@ -154,13 +160,14 @@ class EngineCache:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _missing(self, key: EngineKey) -> str:
+    def _missing(self, key: EngineKey, argument: str) -> str:
         wanted = f"no {key.precision} engine of {key.model} for {key.width_px}x{key.height_px}"
         others = [key.difference(r.key) for r in self.records() if r.key.model == key.model]
         found = f"; found one for {'; one for '.join(others)}" if others else ""
         size, precision = f"{key.width_px}x{key.height_px}", key.precision
         # The network's size, not the camera's, which --size would scale as the manifest says.
-        command = f"stereo-dp build-engine --model {key.model} --precision {precision} --inference-size {size}"
+        command = f"stereo-dp build-engine --model {shlex.quote(argument)}"
+        command += f" --precision {precision} --inference-size {size}"
         return f"{wanted} in {self.folder}{found} (build it: {command})"
 
 

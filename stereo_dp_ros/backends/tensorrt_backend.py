@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class TensorRtBackend:
 
     def _load(self, size: tuple[int, int]) -> EngineSession:
         key = engine_key(self._trt, self._gpu, self._model, self.precision, size)
-        engine, _ = self._cache.load(key)
+        engine, _ = self._cache.load(key, self._model.argument)
         self.close()
         return EngineSession(self._driver, engine, size)
 
@@ -76,7 +77,7 @@ class TensorRtBackend:
                 return candidate
         raise BackendError(
             f"no {' or '.join(wanted)} engine of {self._model.name} for TensorRT {self._trt.__version__} on {self._gpu}"
-            f" in {self._cache.folder} (build it: stereo-dp build-engine --model {self._model.name})"
+            f" in {self._cache.folder} (build it: stereo-dp build-engine --model {shlex.quote(self._model.argument)})"
         )
 
 

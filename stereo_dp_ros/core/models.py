@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,29 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Model:
-    """A model whose files were found and whose hashes match."""
+    """A model whose files were found and whose hashes match.
+
+    Attributes
+    ----------
+    directory
+        Where its files are.
+    path
+        Its manifest, None for one that is in memory only.
+    """
 
     manifest: Manifest
     directory: Path
+    path: Path | None = None
 
     @property
     def name(self) -> str:
         """The model's name, as in the manifest."""
         return self.manifest.name
+
+    @property
+    def argument(self) -> str:
+        """What `--model` takes for it: the name of one that ships, the manifest's path of a user's."""
+        return self.name if self.path is None or self.path.parent == MODELS_DIR else str(self.path.absolute())
 
     @property
     def onnx_path(self) -> Path:
@@ -101,9 +115,8 @@ class Model:
 
     def file_with_suffix(self, suffix: str) -> Path:
         """The first file of the manifest with this suffix, 8-bit ones aside; raises ModelError if there is none."""
-        for name in self.manifest.files:
-            if name.endswith(suffix) and not name.endswith(INT8_SUFFIX):
-                return self.directory / name
+        for name in _with_suffix(self.manifest.files, suffix):
+            return self.directory / name
         raise ModelError(f"model {self.name} has no {suffix} file, its manifest lists {_listed(self.manifest.files)}")
 
 
@@ -126,7 +139,7 @@ def load_model(name_or_path: str | Path = "default") -> Model:
     manifest = read_manifest(path)
     for file_name, expected in manifest.files.items():
         _require_hash(path.parent / file_name, expected)
-    return Model(manifest, path.parent)
+    return Model(manifest, path.parent, path)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -141,7 +154,7 @@ def read_manifest(path: Path) -> Manifest:
     missing = [key for key in required if not isinstance(content, dict) or key not in content]
     if missing:
         raise ModelError(f"{path}: lacks {', '.join(missing)}, expected at least {', '.join(required)}")
-    if not isinstance(content["files"], dict) or not any(_is_plain_onnx(str(n)) for n in content["files"]):
+    if not isinstance(content["files"], dict) or not _with_suffix(content["files"], ".onnx"):
         raise ModelError(f"{path}: files lists no .onnx, expected {{file name: SHA-256}}")
     multiple, limit = content["size_multiple"], content["max_disparity_px"]
     if not isinstance(multiple, int) or multiple <= 0:
@@ -158,8 +171,8 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(**{key: value for key, value in content.items() if key in known})
 
 
-def _is_plain_onnx(name: str) -> bool:
-    return name.endswith(".onnx") and not name.endswith(INT8_SUFFIX)
+def _with_suffix(names: Iterable[str], suffix: str) -> list[str]:
+    return [name for name in names if name.endswith(suffix) and not name.endswith(INT8_SUFFIX)]
 
 
 def _manifest_path(name_or_path: str | Path) -> Path:

@@ -203,7 +203,7 @@ def test_another_size_names_what_there_is_and_the_command(machine, toy):
     with pytest.raises(BackendError) as caught:
         backend.infer(*(np.zeros((64, 96, 3), np.uint8),) * 2)
     assert "found one for width_px 64 instead of 96, height_px 32 instead of 64" in str(caught.value)
-    assert "stereo-dp build-engine --model toy --precision fp32 --inference-size 96x64" in str(caught.value)
+    assert f"stereo-dp build-engine --model {toy.path} --precision fp32 --inference-size 96x64" in str(caught.value)
     assert backend.infer(*images())[0].shape == (32, 64)
 
 

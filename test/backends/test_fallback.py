@@ -139,7 +139,7 @@ def test_a_machine_without_a_gpu_says_so(no_gpu, toy):
 def test_a_gpu_without_an_engine_falls_back_and_names_the_command(machine, toy):
     backend = create_backend("auto", toy)
     assert backend.name == "openvino"
-    assert "build it: stereo-dp build-engine --model toy" in backend.reasons["tensorrt"]
+    assert f"build it: stereo-dp build-engine --model {toy.path}" in backend.reasons["tensorrt"]
     assert backend.reasons["onnxruntime:cuda"].endswith("(pip install onnxruntime-gpu)")
 
 
