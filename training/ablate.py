@@ -28,7 +28,8 @@ from training.evaluate import network_from_checkpoint
 from training.processes import open_fabric
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
-from training.stages import RunConfig, TeacherConfig, ValidationConfig, Workshop, require_ready
+from training.stage_config import RunConfig, TeacherConfig, ValidationConfig, require_ready
+from training.stages import Workshop
 from training.tables import LOSSES, TABLES, Row, compare, markdown, summary
 from training.teacher import Teacher
 from training.train import StopRequest

@@ -36,7 +36,8 @@ from training.pipeline_config import PipelineConfig, load_pipeline_config, rehea
 from training.processes import any_process, open_fabric
 from training.prune import prune_step, require_spared
 from training.report import report, teacher_verdict
-from training.stages import RunConfig, Workshop, require_ready
+from training.stage_config import RunConfig, require_ready
+from training.stages import Workshop
 from training.teacher import model_network
 from training.train import StopRequest
 

@@ -12,7 +12,7 @@ from training.data.dataset import VALIDATION_SEED
 from training.distill import DistillConfig
 from training.errors import TrainingError
 from training.prune import PORTS, PruneConfig
-from training.stages import RunConfig, TeacherConfig, ValidationConfig
+from training.stage_config import RunConfig, TeacherConfig, ValidationConfig
 
 __all__ = ["PipelineConfig", "load_pipeline_config", "rehearsal"]
 

@@ -17,7 +17,7 @@ from training.pipeline import Pipeline
 from training.pipeline_config import PipelineConfig
 from training.processes import open_fabric
 from training.prune import PruneConfig, prune_step
-from training.stages import TeacherConfig, ValidationConfig
+from training.stage_config import TeacherConfig, ValidationConfig
 from training.trainer import Trainer
 
 NETWORK = {

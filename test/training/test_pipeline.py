@@ -25,7 +25,7 @@ from training.pipeline_config import PipelineConfig, load_pipeline_config, rehea
 from training.prune import PruneConfig, prune_step
 from training.report import teacher_verdict
 from training.sources import LaterScenes
-from training.stages import RunConfig, ValidationConfig, require_ready
+from training.stage_config import RunConfig, ValidationConfig, require_ready
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 STAGES = [

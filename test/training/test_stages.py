@@ -8,10 +8,12 @@ import pytest
 from lightning_fabric import Fabric
 
 from stereo_dp_ros.core.models import load_model
-from training import stages
+from training import latency
 from training.config import DataConfig
 from training.distill import DistillConfig
-from training.stages import RunConfig, ValidationConfig, Workshop, runtime_latency_ms
+from training.latency import runtime_latency_ms
+from training.stage_config import RunConfig, ValidationConfig
+from training.stages import Workshop
 from training.teacher import NetworkTeacher, model_network
 from training.trainer import Trainer
 
@@ -20,7 +22,7 @@ def test_latency_in_a_runtime_is_that_of_the_exported_network(monkeypatch: pytes
     def shipped(_network: Any, path: Path) -> None:
         shutil.copy(load_model("corr_s").onnx_path, path)
 
-    monkeypatch.setattr(stages, "export_onnx", shipped)
+    monkeypatch.setattr(latency, "export_onnx", shipped)
     milliseconds, runtime = runtime_latency_ms(model_network("corr_s"), "onnxruntime", 96, 64)
     assert milliseconds > 0
     assert runtime == "onnxruntime fp32"
