@@ -1,14 +1,13 @@
-"""Export a checkpoint's averaged network: ONNX, safetensors and manifest, checked against each other.
+"""Export a network: ONNX, safetensors and manifest, checked against each other.
 
-`python -m training.export SOURCE --name corr_s [--out DIR] [--pairs PAIRS] [--scenes N] [--int8 N]`
+`python -m training.export SOURCE ... --name corr_s [--out DIR] [--pairs PAIRS] [--scenes N] [--int8 N]`
 
 SOURCE is a checkpoint, or a model (a shipped one's name, or a manifest's path) to export anew, with the record of its
-training.
+training. Of several, which must have one beginning in common to make sense, the mean of their weights is exported.
 """
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
@@ -26,13 +25,14 @@ from stereo_dp_ros.core.errors import StereoDpError
 from stereo_dp_ros.core.estimator import StereoEstimator
 from stereo_dp_ros.core.evaluation import score_pairs, set_rows
 from stereo_dp_ros.core.metrics import METRIC_NAMES
-from stereo_dp_ros.core.models import INT8_SUFFIX, MODELS_DIR, Manifest, Model, load_model
+from stereo_dp_ros.core.models import INT8_SUFFIX, MODELS_DIR, Manifest, Model
 from stereo_dp_ros.core.pairs import PairFolder, find_pairs
-from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, load_network, save_weights
+from stereo_dp_ros.networks import StereoNetwork, build_network, describe_network, save_weights
 from training.calibration import RIGHT_WITHIN_PX, calibration_error, fit_calibration, sampled
 from training.command import Parser, above_0, at_least_0
 from training.errors import TrainingError
-from training.evaluate import TorchBackend, network_from_checkpoint
+from training.evaluate import TorchBackend
+from training.export_source import averaged
 from training.onnx_export import PARITY_PX, export_onnx, onnx_difference_px
 from training.quantize import quantize_onnx
 from training.validation import validation_pairs
@@ -76,7 +76,7 @@ def measure(manifest_path: Path, pairs: Sequence[PairFolder], backend: str = "au
 
 
 def export_model(
-    source: str | Path,
+    sources: str | Path | Sequence[str | Path],
     name: str,
     out: Path,
     pairs: Sequence[PairFolder] = (),
@@ -89,6 +89,7 @@ def export_model(
 ) -> Path:
     """Write NAME.onnx, NAME.safetensors and NAME.json into `out`; returns the manifest's path.
 
+    `sources` is a checkpoint or a model, or several of one network, whose mean is exported (see `averaged`).
     `scale` and `min_area_px` are what the manifest will say, when measured here as in use. With `max_disparity_px` the
     network searches another range than it was trained with (see `with_range`). On the pairs of `calibrate_on`, other
     ones than `pairs`, the confidence is calibrated; with those of `quantize_on` NAME.int8.onnx is written too (see
@@ -100,7 +101,7 @@ def export_model(
         If ONNX Runtime's disparity differs from torch's by more than `PARITY_PX`, or the network's weights are not
         shared by all disparities but another range is asked for.
     """
-    network, record = _network_and_record(source)
+    network, record = averaged([sources] if isinstance(sources, str | Path) else sources)
     if max_disparity_px:
         network = with_range(network, max_disparity_px)
     size: dict[str, Any] = {"scale": scale, "min_area_px": min_area_px}
@@ -187,32 +188,6 @@ def with_range(network: StereoNetwork, max_disparity_px: int) -> StereoNetwork:
     return other.eval()
 
 
-def _network_and_record(source: str | Path) -> tuple[StereoNetwork, dict[str, Any]]:
-    """The network of a checkpoint or a model, and the `training` of its manifest."""
-    if Path(source).suffix not in ("", ".json"):
-        network, state = network_from_checkpoint(Path(source))
-        return network, _training_record(state)
-    model = load_model(source)
-    network = load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
-    return network.eval(), dict(model.manifest.training)
-
-
-def _training_record(state: dict[str, Any]) -> dict[str, Any]:
-    config = state["config"]
-    return {
-        "data": config["data"]["source"],
-        "command": state["command"],
-        "config": config,
-        "commit": state["commit"],
-        "steps": state["ema_updates"],
-        "samples": state["samples"],
-        "seconds": round(state["seconds"]),
-        "device": state["device"],
-        "date": datetime.date.today().isoformat(),
-        **({"began_with": state["began_with"]} if state["began_with"] else {}),
-    }
-
-
 def _write(path: Path, manifest: dict[str, Any]) -> None:
     path.write_text(json.dumps(manifest, indent=1) + "\n")
 
@@ -220,7 +195,9 @@ def _write(path: Path, manifest: dict[str, Any]) -> None:
 def main(values: list[str] | None = None) -> int:
     """Command line; 2 and one line on stderr for bad input."""
     parser = Parser("export", __doc__)
-    parser.add_argument("source", metavar="SOURCE", help="checkpoint; name or manifest of a model")
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="checkpoint; name or manifest of a model; several: their mean"
+    )
     parser.add_argument("--name", required=True, help="name of the model and of its files")
     parser.add_argument("--out", type=Path, default=MODELS_DIR, help="folder (default: the package's models)")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to measure on, for the manifest's metrics")
@@ -250,7 +227,7 @@ def main(values: list[str] | None = None) -> int:
         others = scenes[arguments.scenes :]
         pairs = [*scenes[: arguments.scenes], *(find_pairs(arguments.pairs) if arguments.pairs else [])]
         path = export_model(
-            arguments.source,
+            arguments.sources,
             arguments.name,
             arguments.out,
             pairs,

@@ -35,6 +35,7 @@ from training.export import export_model
 from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
 from training.processes import any_process, open_fabric
 from training.prune import prune_step, require_spared
+from training.record import model_record
 from training.report import report, teacher_verdict
 from training.stage_config import RunConfig, require_ready
 from training.stages import Workshop
@@ -146,6 +147,7 @@ class Pipeline:
             self.config.loss,
             initial=initial,
             first_scene=self.config.first_scene,
+            began_with=self._origin(),
         )
 
     def _prune(self, step: int) -> dict[str, Any] | None:
@@ -168,7 +170,11 @@ class Pipeline:
             self.config.loss,
             initial=network.state_dict(),
             first_scene=self.config.first_scene + seen,
+            began_with=self._origin(),
         )
+
+    def _origin(self) -> dict[str, Any] | None:
+        return model_record(self.config.init) if self.config.init else None
 
     def _before(self, step: int) -> StereoNetwork:
         if step == 1 and not self.config.distil:

@@ -1,4 +1,4 @@
-"""What made a checkpoint: command, commit, device, versions."""
+"""What made a checkpoint or a model: command, commit, device, versions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["run_record"]
+from stereo_dp_ros.core.models import load_model
+
+__all__ = ["model_record", "run_record"]
 
 
 def run_record(device: str) -> dict[str, str]:
@@ -20,6 +23,16 @@ def run_record(device: str) -> dict[str, str]:
         "device": f"{_processor()}, {torch.get_num_threads()} threads" if device == "cpu" else device,
         "torch": str(torch.__version__),
     }
+
+
+def model_record(name: str) -> dict[str, Any]:
+    """What made a model: its `name`, its weights' `sha256` and its manifest's `training` less the network's tables."""
+    manifest = load_model(name).manifest
+    (sha256,) = (digest for file, digest in manifest.files.items() if file.endswith(".safetensors"))
+    training = dict(manifest.training)
+    if "config" in training:
+        training["config"] = {key: value for key, value in training["config"].items() if key != "network"}
+    return {"name": manifest.name, "sha256": sha256, "training": training}
 
 
 def _commit() -> str:

@@ -87,6 +87,7 @@ class Workshop:
         initial: Mapping[str, Tensor] | None = None,
         first_scene: int = 0,
         seed: int = 0,
+        began_with: Mapping[str, Any] | None = None,
     ) -> Path | None:
         """Train through `runs`, one after the other; the last checkpoint's path, or None if stopped before its end.
 
@@ -98,6 +99,8 @@ class Workshop:
             State to start from; left out, random by the seed.
         first_scene
             Scene of the first sample, so that a fine-tuning goes on in the data where training ended.
+        began_with
+            The model that the state is of, or was before it was pruned, for the record.
         """
         path = None
         for number, run in enumerate(runs):
@@ -111,7 +114,13 @@ class Workshop:
             else:
                 config = TrainConfig(**{**vars(config), "loss": loss})
             trainer = Trainer(
-                config, scenes, self.out / name / f"run{number}", self.fabric, objective=objective, initial=initial
+                config,
+                scenes,
+                self.out / name / f"run{number}",
+                self.fabric,
+                objective=objective,
+                initial=initial,
+                began_with=began_with,
             )
             if isinstance(trainer.network, DtpNetwork):
                 trainer.network.fine = not isinstance(loss, DistillConfig) or loss.ground_truth > 0

@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +29,11 @@ from training.errors import TrainingError
 from training.evaluate import evaluate_pairs
 from training.loader import SceneSource
 from training.processes import open_fabric
+from training.record import model_record
 from training.sources import LaterScenes, build_scenes
 from training.trainer import Trainer
 
-__all__ = ["StopRequest", "begun_with", "main", "model_record", "training_scenes"]
+__all__ = ["StopRequest", "begun_with", "main", "training_scenes"]
 
 
 class StopRequest:
@@ -118,16 +118,6 @@ def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, T
     if any(description.get(field) != wanted.get(field) for field in compared):
         raise TrainingError(f"--init {name}: has another network ({model.manifest.network}) than the config")
     return dataclasses.replace(config, network=description), network.state_dict()
-
-
-def model_record(name: str) -> dict[str, Any]:
-    """What made a model: its `name`, its weights' `sha256` and its manifest's `training` less the network's tables."""
-    manifest = load_model(name).manifest
-    (sha256,) = (digest for file, digest in manifest.files.items() if file.endswith(".safetensors"))
-    training = dict(manifest.training)
-    if "config" in training:
-        training["config"] = {key: value for key, value in training["config"].items() if key != "network"}
-    return {"name": manifest.name, "sha256": sha256, "training": training}
 
 
 def _score(trainer: Trainer, pairs: list[PairFolder]) -> None:

@@ -23,6 +23,7 @@ from training.loader import SceneSource
 from training.pipeline import Pipeline
 from training.pipeline_config import PipelineConfig, load_pipeline_config, rehearsal
 from training.prune import PruneConfig, prune_step
+from training.record import model_record
 from training.report import teacher_verdict
 from training.sources import LaterScenes
 from training.stage_config import RunConfig, ValidationConfig, require_ready
@@ -150,6 +151,8 @@ def test_a_model_is_pruned_against_itself_on_enlarged_images(tmp_path: Path) -> 
     assert stages["pruned_1"]["samples"] == 8
     assert stages["pruned_1"]["macs_640x480"] < 0.6 * stages["initial"]["macs_640x480"]
     assert stages["pruned_1"]["network"]["channels"]["match4"] == [8, 8]
+    checkpoint = torch.load(tmp_path / "out" / stages["pruned_1"]["checkpoint"], weights_only=True)
+    assert checkpoint["began_with"] == model_record(tiny)
     assert teacher_verdict(stages)[1].startswith("Distillation results do not count (teacher's error lower than")
 
 

@@ -13,7 +13,8 @@ from stereo_dp_ros.networks import build_network, describe_network, save_weights
 from training.config import DataConfig, TrainConfig
 from training.errors import TrainingError
 from training.prune import PruneConfig, prune_step
-from training.train import begun_with, model_record, training_scenes
+from training.record import model_record
+from training.train import begun_with, training_scenes
 
 
 @pytest.fixture
