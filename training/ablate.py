@@ -57,10 +57,15 @@ class AblationConfig:
     prune: PruneConfig = field(default_factory=PruneConfig)
 
     def budget(self) -> dict[str, Any]:
-        """What a row's figures depend on: not the number of seeds, the cache or the workers. JSON types."""
+        """What a row's figures depend on: not the number of seeds, the cache or the workers. JSON types.
+
+        Of a finished teacher not its place: a record has its `identity`.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         for data in plain["data"].values():
             del data["workers"]
+        for place in ("model", "file"):
+            del plain["teacher"][place]
         return {name: value for name, value in plain.items() if name not in ("seeds", "cache_gib")}
 
 
@@ -74,11 +79,12 @@ class Ablation:
         self.records = records
         self.budget = config.budget()
         begun = workshop.out / "config.json"
-        if begun.exists() and (changed := differences(json.loads(begun.read_text()), self.budget)):
+        wanted = {**self.budget, "teacher_identity": teacher.identity}
+        if begun.exists() and (changed := differences(json.loads(begun.read_text()), wanted)):
             raise TrainingError(f"{begun}: begun with another config: {'; '.join(changed)}")
         workshop.out.mkdir(parents=True, exist_ok=True)
         if not begun.exists():
-            begun.write_text(json.dumps(self.budget, indent=1) + "\n")
+            begun.write_text(json.dumps(wanted, indent=1) + "\n")
 
     def record(self, table: str, name: str) -> dict[str, Any] | None:
         """Run what is missing of one seed of a row; its record, or None if stopped before its end."""

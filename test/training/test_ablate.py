@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stereo_dp_ros.core.models import MODELS_DIR, load_model
 from training import ablate
 from training.ablate import load_ablation_config
 from training.tables import TABLES, compare, summary
@@ -117,6 +118,26 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
     path.write_text(yaml.safe_dump({**SMALL, "max_disparity_px": 64}))
     assert ablate.main([*arguments, "--rehearse", "1"]) == 2
     assert "begun with another config: max_disparity_px is 32, expected 64" in capsys.readouterr().err
+
+
+def test_a_teacher_may_move_and_may_not_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in ("corr_s.json", *load_model("corr_s").manifest.files):
+        shutil.copy(MODELS_DIR / file, moved)
+    folders = ["--out", str(tmp_path / "run"), "--results", str(tmp_path / "results")]
+
+    def run(teacher: str) -> int:
+        path = tmp_path / "small.yaml"
+        path.write_text(yaml.safe_dump({**SMALL, "teacher": {"model": teacher}}))
+        return ablate.main(["loss", "--config", str(path), *folders, "--so-far", "--threads", "1"])
+
+    assert run("corr_s") == 2
+    assert "no record of the table" in capsys.readouterr().err
+    assert run(str(moved / "corr_s.json")) == 2
+    assert "no record of the table" in capsys.readouterr().err
+    assert run("corr_s_p50") == 2
+    assert "begun with another config: teacher_identity is " in capsys.readouterr().err
 
 
 def test_the_budget_of_the_tables_can_be_read() -> None:
