@@ -72,7 +72,7 @@ def untrained_model(folder: Path, prune: PruneConfig | None = None) -> str:
 
 def compression_without_pairs() -> PipelineConfig:
     config = load_pipeline_config(CONFIGS / "corr_s_compress.yaml")
-    return dataclasses.replace(config, validation=dataclasses.replace(config.validation, pairs=""))
+    return dataclasses.replace(config, init="corr_s", validation=dataclasses.replace(config.validation, pairs=""))
 
 
 def weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
