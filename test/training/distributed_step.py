@@ -65,6 +65,7 @@ def stop_and_cut(out: Path, fabric: Fabric) -> None:
     )
     network = torch.manual_seed(0) and pipeline.build_network(NETWORK)
     pipeline.model_network = lambda _: network  # type: ignore[assignment,return-value]
+    pipeline.model_record = lambda _: {}
     cuts = []
     pipeline.prune_step = lambda *arguments: cuts.append(prune_step(*arguments))  # type: ignore[assignment]
     going_on = Pipeline(config, out, fabric, lambda: fabric.global_rank == fabric.world_size - 1).run()
