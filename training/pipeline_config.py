@@ -70,11 +70,14 @@ class PipelineConfig:
             raise TrainingError("distil is empty; expected runs, or init: a model to begin with")
         if not self.distil and (self.baseline or not self.prune.steps):
             raise TrainingError("distil is empty; expected runs, or baseline: false and at least one pruning step")
-        seen = sum(run.samples for run in [*self.distil, *self.finetune * self.prune.steps, *self.finish])
-        if not 0 <= self.first_scene <= VALIDATION_SEED - seen:
+        if self.first_scene < 0:
+            raise TrainingError(f"first_scene is {self.first_scene}; expected at least 0")
+        runs = [*self.distil, *self.finetune * self.prune.steps, *self.finish]
+        end = self.first_scene + sum(run.samples for run in runs)
+        if end > VALIDATION_SEED and any(data.source == "procedural" for data in self.data.values()):
             raise TrainingError(
-                f"first_scene is {self.first_scene}; expected 0 to {VALIDATION_SEED - seen}, so that the {seen} samples"
-                f" end before scene {VALIDATION_SEED}, the first held out"
+                f"first_scene and the student's samples make {end}; expected at most {VALIDATION_SEED}, the first held"
+                " out"
             )
 
     def runs(self) -> dict[str, list[RunConfig]]:
