@@ -37,7 +37,8 @@ def averaged(sources: Sequence[str | Path]) -> tuple[StereoNetwork, dict[str, An
     (network, record), *others = (_network_and_record(source) for source in sources)
     for source, (other, _) in zip(sources[1:], others, strict=True):
         if different := differences(_shape(other), _shape(network)):
-            raise TrainingError(f"{source}: is another network than {sources[0]}: {'; '.join(different)}")
+            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+            raise TrainingError(f"{source}: is another network than {sources[0]}: {different[0]}{more}")
     if others:
         states = [one.state_dict() for one in (network, *(other for other, _ in others))]
         network.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})

@@ -12,6 +12,8 @@ from stereo_dp_ros.networks import build_network, describe_network, save_weights
 from training.errors import TrainingError
 from training.export_source import averaged
 
+ENDS = (".onnx", ".safetensors")
+
 
 def model(folder: Path, name: str, value: float, **changes: Any) -> str:
     """Manifest of a `corr` whose floating-point state is `value` throughout."""
@@ -26,9 +28,6 @@ def model(folder: Path, name: str, value: float, **changes: Any) -> str:
     manifest |= {"network": describe_network(network), "training": {"samples": int(value)}}
     (folder / f"{name}.json").write_text(json.dumps(manifest))
     return str(folder / f"{name}.json")
-
-
-ENDS = (".onnx", ".safetensors")
 
 
 def test_the_mean_of_the_weights_is_exported_and_who_they_were_is_kept(tmp_path: Path) -> None:
