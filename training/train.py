@@ -32,6 +32,7 @@ from training.processes import open_fabric
 from training.record import model_record
 from training.sources import LaterScenes, build_scenes
 from training.trainer import Trainer
+from training.widen import widened
 
 __all__ = ["StopRequest", "begun_with", "main", "training_scenes"]
 
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and events")
     parser.add_argument("--save-minutes", type=minutes, default=5.0, help="time between checkpoints (%(default)s)")
     parser.add_argument("--init", help="model (name or manifest) to start from; a checkpoint in --out goes before it")
+    parser.add_argument("--widen", action="store_true", help="the config's network is wider than --init's: widen that")
     parser.add_argument("--pairs", type=Path, help="folder of pairs to score at every checkpoint")
     parser.add_argument("--devices", type=at_least_1, default=1, help="processes or GPUs (%(default)s)")
     parser.add_run_options()
@@ -74,9 +76,11 @@ def main() -> int:
         config = load_config(arguments.config)
         pairs = find_pairs(arguments.pairs) if arguments.pairs else []
         fabric = open_fabric(arguments.accelerator, config.precision, arguments.devices)
+        if arguments.widen and not arguments.init:
+            raise TrainingError("--widen without --init; expected a model to widen")
         initial = origin = None
         if arguments.init:
-            config, initial = begun_with(arguments.init, config)
+            config, initial = begun_with(arguments.init, config, widen=arguments.widen)
             origin = model_record(arguments.init)
         scenes = training_scenes(config)
         trainer = Trainer(config, scenes, arguments.out, fabric, initial=initial, began_with=origin)
@@ -101,16 +105,25 @@ def training_scenes(config: TrainConfig) -> SceneSource:
     return LaterScenes(build_scenes(config.data, config.seed), config.first_scene)
 
 
-def begun_with(name: str, config: TrainConfig) -> tuple[TrainConfig, dict[str, Tensor]]:
+def begun_with(name: str, config: TrainConfig, *, widen: bool = False) -> tuple[TrainConfig, dict[str, Tensor]]:
     """The config with a model's network, and its weights; the model is shipped or a user's, whole or pruned.
+
+    Parameters
+    ----------
+    widen
+        The config's network is wider than the model's: the weights are put into one that computes the same.
 
     Raises
     ------
     TrainingError
-        If the model's network is not the config's; where the config has no channel table, any pruned one of it is.
+        If the model's network is not the config's; where the config has no channel table, any pruned one of it is. Or
+        if it cannot be widened to it.
     """
     model = load_model(name)
     network = load_network(model.manifest.network, model.file_with_suffix(".safetensors"))
+    if widen:
+        torch.manual_seed(config.seed)
+        network = widened(network, config.network)
     description = describe_network(network)
     description.pop("calibration", None)  # of what it was; the export calibrates what it has become
     wanted = describe_network(build_network(config.network))
