@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stereo_dp_ros.networks import StereoNetwork
 from training.errors import TrainingError
+from training.onnx_split import split_convolutions
 
 __all__ = ["PARITY_PX", "export_onnx", "onnx_difference_px"]
 
@@ -53,6 +54,7 @@ def export_onnx(network: StereoNetwork, path: Path) -> None:
         raise TrainingError("the ONNX exporter returned nothing; expected a program")
     model = program.model_proto
     _strip_records(model)
+    split_convolutions(model)
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)

@@ -19,6 +19,7 @@ from stereo_dp_ros.core.errors import BackendError
 __all__ = ["DeployedGraph", "deployed_graph", "fp32_nodes"]
 
 _REDUCTIONS = frozenset({"ReduceSum", "ReduceMean", "ReduceL2", "ReduceSumSquare", "Sqrt", "Reciprocal", "Pow"})
+_EXPONENTIALS = ("Exp", "Softmax")
 _INPUTS = ("left", "right")
 
 
@@ -62,15 +63,18 @@ def deployed_graph(path: Path, size: tuple[int, int], *, half: bool = False, ima
 def fp32_nodes(graph: onnx.GraphProto) -> frozenset[str]:
     """Nodes that fp16 cannot hold: reductions with what feeds and follows them up to a product, and the head.
 
-    The head is all that follows a softmax on the way to the outputs, with the softmax itself.
+    The head is all that follows an exponential or a softmax on the way to the outputs, with that itself and what gives
+    it its range.
     """
     producers = {name: node for node in graph.node for name in node.output}
     pinned: set[str] = set()
     hot: set[str] = set()
     for node in graph.node:  # in topological order
-        if node.op_type == "Softmax" or any(name in hot for name in node.input):
+        if node.op_type in _EXPONENTIALS or any(name in hot for name in node.input):
             hot.update(node.output)
             pinned.add(node.name)
+        if node.op_type in _EXPONENTIALS:
+            pinned.update(p.name for p in _producers(node, producers) if p.op_type in ("Sub", "Clip"))
         elif node.op_type in _REDUCTIONS:
             pinned.add(node.name)
             pinned.update(p.name for p in _producers(node, producers) if p.op_type in ("Mul", "Pow", "Add"))

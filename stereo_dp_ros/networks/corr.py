@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 from stereo_dp_ros.core.errors import ModelError
 from stereo_dp_ros.networks.base import StereoNetwork, StereoOutput
 from stereo_dp_ros.networks.layers import ConvBlock, ConvBlock3d, ResidualBlock, ResidualBlock3d
-from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation
+from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation, odds_to_mode
 from stereo_dp_ros.networks.upsampling import convex_upsample, depth_to_space, surface_upsample
 from stereo_dp_ros.networks.volume import (
     by_parity,
@@ -27,6 +28,7 @@ __all__ = ["CorrConfig", "CorrNetwork"]
 VOLUME_SCALE = 4
 MODE_RADIUS = 2.0
 CORRELATION_SCALE = 4.0
+LARGEST_EXPONENT = 60.0  # trained networks stay below 20; sums of their exponentials stay finite
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class CorrNetwork(StereoNetwork):
         weights = self.upsampling_weights(f2[:n], f4[:n])
         return StereoOutput(
             disparity=self.upsampled(local, weights) * self.bin_px,
-            confidence=convex_upsample(confidence.detach(), weights.detach(), VOLUME_SCALE),
+            confidence=convex_upsample(confidence.detach(), [w.detach() for w in weights], VOLUME_SCALE),
             logits=depth_to_space_3d(packed).squeeze(1).flip(1),
             disparity_coarse=expected * self.bin_px,
         )
@@ -212,21 +214,20 @@ class CorrNetwork(StereoNetwork):
         """
         n, _, d, h, w = packed.shape
         logits = packed.reshape(4 * n, 2 * d, h, w)
-        probability = torch.softmax(logits, dim=1)
-        expected = (probability * self.disparities).sum(dim=1, keepdim=True)
-        local = local_expectation(probability, self.disparities, MODE_RADIUS)
-        confidence = self.calibrated(distribution_confidence(probability, self.disparities, local))
+        odds = odds_to_mode(logits)
+        expected = (odds * self.disparities).sum(dim=1, keepdim=True) / odds.sum(dim=1, keepdim=True)
+        local = local_expectation(odds, self.disparities, MODE_RADIUS)
+        confidence = self.calibrated(distribution_confidence(odds, self.disparities, local))
         expected, local, confidence = (depth_to_space(x.reshape(n, 4, h, w), 2) for x in (expected, local, confidence))
         return expected, local, confidence
 
-    def upsampled(self, bins: Tensor, weights: Tensor) -> Tensor:
+    def upsampled(self, bins: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """(N, 1, h, w) to full resolution; in training the mean over both surfaces, which tells the weights the way."""
         if self.training:
             return convex_upsample(bins, weights, VOLUME_SCALE)
         return surface_upsample(bins, weights, VOLUME_SCALE, gap=1.0)
 
-    def upsampling_weights(self, f2: Tensor, f4: Tensor) -> Tensor:
-        """Weights of the nine neighbours for each of the 4×4 fine pixels, (N, 9, 16, h, w), summing to 1."""
-        n, _, h, w = f4.shape
-        raw = self.mask(torch.cat([self.mask4(f4), self.mask2(f2)], dim=1))
-        return torch.softmax(raw.reshape(n, 9, VOLUME_SCALE**2, h, w).float(), dim=1)
+    def upsampling_weights(self, f2: Tensor, f4: Tensor) -> Sequence[Tensor]:
+        """Weights of the nine neighbours for each of the 4×4 fine pixels, (N, 16, h, w) each; their ratios count."""
+        raw = self.mask(torch.cat([self.mask4(f4), self.mask2(f2)], dim=1)).float()
+        return torch.exp(torch.clamp(raw, max=LARGEST_EXPONENT)).split(VOLUME_SCALE**2, dim=1)

@@ -80,6 +80,19 @@ def test_sums_of_squares_and_the_head_are_pinned():
     assert fp32_nodes(model.graph) == {"square", "sum", "norm", "softmax", "expectation"}
 
 
+def test_an_exponential_begins_the_head_and_its_range_is_pinned_too():
+    axes = numpy_helper.from_array(np.array([0], np.int64), "axes")
+    model = model_of(
+        node("Relu", ["x"], "f", "features"),
+        node("ReduceMax", ["f", "axes"], "m", "largest"),
+        node("Sub", ["f", "m"], "d", "lowered"),
+        node("Exp", ["d"], "e", "odds"),
+        node("Mul", ["e", "x"], "y", "expectation"),
+        weights=[axes],
+    )
+    assert fp32_nodes(model.graph) == {"lowered", "odds", "expectation"}
+
+
 def infer_of(content):
     runner = cpu_session(content)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation
+from stereo_dp_ros.networks.regression import distribution_confidence, local_expectation, odds_to_mode
 
 POSITIONS = torch.arange(9.0, -1.0, -1.0).reshape(1, 10, 1, 1)
 
@@ -27,7 +27,7 @@ def distribution(**weights: float) -> torch.Tensor:
     ],
 )
 def test_local_expectation_stays_at_the_mode(p: torch.Tensor, expected: float) -> None:
-    assert float(local_expectation(p, POSITIONS, 2.0)) == pytest.approx(expected, abs=1e-6)
+    assert float(local_expectation(p / p.amax(), POSITIONS, 2.0)) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -41,5 +41,10 @@ def test_local_expectation_stays_at_the_mode(p: torch.Tensor, expected: float) -
     ],
 )
 def test_confidence_is_the_nearby_probability(p: torch.Tensor, estimate: float, expected: float) -> None:
-    found = distribution_confidence(p, POSITIONS, torch.full((1, 1, 1, 1), estimate))
+    found = distribution_confidence(3.0 * p, POSITIONS, torch.full((1, 1, 1, 1), estimate))
     assert float(found) == pytest.approx(expected, abs=1e-6)
+
+
+def test_odds_are_probabilities_over_the_likeliest() -> None:
+    p = distribution(k2=0.5, k4=0.25, k8=0.25) + 1e-3
+    torch.testing.assert_close(odds_to_mode(torch.log(p) + 64.0), p / 0.501, rtol=1e-5, atol=0.0)
