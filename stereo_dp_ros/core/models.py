@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
-DEFAULT_MODEL = "corr_s_p50"
+DEFAULT_MODEL = "corr_m_p50"
 INT8_SUFFIX = ".int8.onnx"
 
 

@@ -11,7 +11,7 @@ import pytest
 from stereo_dp_ros.backends.engine_cache import EngineCache, EngineKey, EngineRecord, cache_folder, model_hash
 from stereo_dp_ros.core.errors import BackendError
 
-KEY = EngineKey("corr_s", "ab12", "10.3.0", "Orin", "8.7", "fp16", 640, 480)
+KEY = EngineKey("corr_m", "ab12", "10.3.0", "Orin", "8.7", "fp16", 640, 480)
 RECORD = EngineRecord(KEY, "onnx", {"mean_px": 0.01})
 OTHERS = {
     "model_hash": "cd34",
@@ -32,7 +32,7 @@ def cache(tmp_path):
 
 def test_what_is_stored_comes_back(cache):
     path = cache.store(b"engine\nof two lines", RECORD)
-    assert path.parent == cache.folder and path.name.startswith("corr_s-640x480-fp16-")
+    assert path.parent == cache.folder and path.name.startswith("corr_m-640x480-fp16-")
     assert cache.load(KEY) == (b"engine\nof two lines", RECORD)
     assert cache.records() == [RECORD]
     assert [item.name for item in cache.folder.iterdir()] == [path.name]

@@ -145,7 +145,7 @@ def test_evaluate_draws_a_row_for_each_pair(pair, toy, tmp_path):
 
 
 def test_evaluate_refuses_a_models_options_with_sgbm(pair, capsys):
-    assert main(["evaluate", str(pair), "--method", "sgbm", "--model", "corr_s", "--threads", "1"]) == 2
+    assert main(["evaluate", str(pair), "--method", "sgbm", "--model", "corr_m", "--threads", "1"]) == 2
     line = "stereo-dp evaluate: --method sgbm has no use for --model, --threads, expected --method model\n"
     assert capsys.readouterr().err == line
 

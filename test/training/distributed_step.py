@@ -55,7 +55,7 @@ def stop_and_cut(out: Path, fabric: Fabric) -> None:
         "cut",
         NETWORK,
         {"scenes": data},
-        TeacherConfig(model="corr_s"),
+        TeacherConfig(model="corr_m"),
         distil=[],
         finetune=[],
         validation=ValidationConfig("scenes", scenes=1, width_px=96, height_px=64),

@@ -123,7 +123,7 @@ def test_a_rehearsal_leaves_its_table_in_its_own_folder(tmp_path: Path, capsys: 
 def test_a_teacher_may_move_and_may_not_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     moved = tmp_path / "moved"
     moved.mkdir()
-    for file in ("corr_s.json", *load_model("corr_s").manifest.files):
+    for file in ("corr_m.json", *load_model("corr_m").manifest.files):
         shutil.copy(MODELS_DIR / file, moved)
     folders = ["--out", str(tmp_path / "run"), "--results", str(tmp_path / "results")]
 
@@ -132,11 +132,11 @@ def test_a_teacher_may_move_and_may_not_change(tmp_path: Path, capsys: pytest.Ca
         path.write_text(yaml.safe_dump({**SMALL, "teacher": {"model": teacher}}))
         return ablate.main(["loss", "--config", str(path), *folders, "--so-far", "--threads", "1"])
 
-    assert run("corr_s") == 2
+    assert run("corr_m") == 2
     assert "no record of the table" in capsys.readouterr().err
-    assert run(str(moved / "corr_s.json")) == 2
+    assert run(str(moved / "corr_m.json")) == 2
     assert "no record of the table" in capsys.readouterr().err
-    assert run("corr_s_p50") == 2
+    assert run("corr_m_p50") == 2
     assert "begun with another config: teacher_identity is " in capsys.readouterr().err
 
 

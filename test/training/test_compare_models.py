@@ -69,7 +69,7 @@ def test_ratio_and_its_error() -> None:
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        (["corr_s"], "training.compare: there is nothing to score; expected --pairs or --scenes\n"),
+        (["corr_m"], "training.compare: there is nothing to score; expected --pairs or --scenes\n"),
         (["no_such", "--scenes", "1"], "training.compare: no model is named 'no_such', "),
     ],
 )

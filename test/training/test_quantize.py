@@ -36,7 +36,7 @@ MANIFEST = Manifest("noise", 32, 92.0, {})
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A shipped network's ONNX file and the same with 8-bit convolutions."""
     quantized = tmp_path_factory.mktemp("onnx") / "made.int8.onnx"
-    plain = load_model("corr_s_fast").onnx_path
+    plain = load_model("corr_m_fast").onnx_path
     quantize_onnx(plain, quantized, PAIRS, MANIFEST)
     return plain, quantized
 
@@ -48,7 +48,7 @@ def test_all_convolutions_have_8_bits_but_the_first_and_the_last(files: tuple[Pa
     ends = end_convolutions(plain)
     weights = [shapes[convolutions[name].input[1]] for name in ends]
     assert [shape[1] for shape in weights].count(3) == 1  # sees RGB
-    assert sorted(shape[0] for shape in weights if shape[1] != 3) == [8, 8, 144]  # 2×2×2 logits, twice; 9×16 weights
+    assert sorted(shape[0] for shape in weights if shape[1] != 3) == [8, 8, *9 * [16]]  # 2×2×2 logits, twice; weights
 
     dequantized = {node.output[0] for node in quantized.node if node.op_type == "DequantizeLinear"}
     found = {node.name: node.input[1] in dequantized for node in quantized.node if node.op_type == "Conv"}
@@ -72,10 +72,10 @@ def test_the_answer_stays(files: tuple[Path, Path]) -> None:
 def test_a_model_is_exported_anew_with_8_bits_and_its_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shipped = load_model("corr_s_fast")
+    shipped = load_model("corr_m_fast")
     # The exporter takes half a minute; test_export.py runs it.
     monkeypatch.setattr(export, "export_onnx", lambda _network, path: shutil.copy(shipped.onnx_path, path))
-    path = export_model("corr_s_fast", "again", tmp_path, scale=0.5, quantize_on=PAIRS)
+    path = export_model("corr_m_fast", "again", tmp_path, scale=0.5, quantize_on=PAIRS)
     made = load_model(path)
     assert sorted(made.manifest.files) == ["again.int8.onnx", "again.onnx", "again.safetensors"]
     assert made.int8_path == tmp_path / "again.int8.onnx"
@@ -83,7 +83,7 @@ def test_a_model_is_exported_anew_with_8_bits_and_its_record(
     assert made.manifest.training == shipped.manifest.training
     assert made.manifest.network == shipped.manifest.network
     assert capsys.readouterr().out == ""  # NNCF's progress is no result
-    without = load_model(export_model("corr_s_fast", "again", tmp_path, scale=0.5))
+    without = load_model(export_model("corr_m_fast", "again", tmp_path, scale=0.5))
     assert sorted(file.name for file in tmp_path.glob("again*")) == ["again.json", *sorted(without.manifest.files)]
 
 

@@ -20,10 +20,10 @@ from training.trainer import Trainer
 
 def test_latency_in_a_runtime_is_that_of_the_exported_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def shipped(_network: Any, path: Path) -> None:
-        shutil.copy(load_model("corr_s").onnx_path, path)
+        shutil.copy(load_model("corr_m").onnx_path, path)
 
     monkeypatch.setattr(latency, "export_onnx", shipped)
-    milliseconds, runtime = runtime_latency_ms(model_network("corr_s"), "onnxruntime", 96, 64)
+    milliseconds, runtime = runtime_latency_ms(model_network("corr_m"), "onnxruntime", 96, 64)
     assert milliseconds > 0
     assert runtime == "onnxruntime fp32"
 
@@ -39,6 +39,6 @@ def test_disparity_at_full_resolution_is_only_trained_on_with_ground_truth(
     workshop = Workshop(tmp_path, data, ValidationConfig("scenes"), fabric, lambda: False)
     network = {"type": "dtpnet", "config": {"max_disparity_px": 32, "stage_blocks": [1, 1, 1, 1]}}
     loss = DistillConfig(ground_truth=ground_truth)
-    teacher = NetworkTeacher(model_network("corr_s"))
+    teacher = NetworkTeacher(model_network("corr_m"))
     assert workshop.fit("student", network, [RunConfig("scenes", 4)], loss, teacher=teacher) is None
     assert [network.fine for network in trained] == [fine]
