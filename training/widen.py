@@ -69,9 +69,8 @@ def _require_wider(old: dict[str, object], new: dict[str, object]) -> None:
         grows = field in WIDENED_FIELDS[str(old["type"])]
         pairs = zip(_values(value), _values(after[field]), strict=True)
         if not all(a <= b if grows else a == b for a, b in pairs):
-            expected = (
-                f"at least {value}" if grows else f"{value}, as only {', '.join(WIDENED_FIELDS['corr'])} may grow"
-            )
+            growing = ", ".join(WIDENED_FIELDS[str(old["type"])])
+            expected = f"at least {value}" if grows else f"{value}, as only {growing} may grow"
             raise TrainingError(f"cannot widen: {field} is {after[field]}; expected {expected}")
 
 

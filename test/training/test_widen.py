@@ -1,11 +1,18 @@
 """Widening: the same answers, and new channels that training can use."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from stereo_dp_ros.networks import build_network
+from training import train
+from training.config import TrainConfig
 from training.errors import TrainingError
 from training.widen import widened
+
+PARENT = Path(train.__file__).parent / "checkpoints" / "corr_s.json"
 
 SMALL = {"stem_channels": 8, "feature_channels": [16, 24, 32], "volume_channels": [8, 16, 24]}
 WIDE = {"stem_channels": 16, "feature_channels": [24, 32, 32], "volume_channels": [16, 24, 40]}
@@ -66,3 +73,23 @@ def test_what_is_not_wider_is_one_line(narrow, wanted, said):
     with pytest.raises(TrainingError, match=said) as raised:
         widened(narrow, wanted)
     assert "\n" not in str(raised.value)
+
+
+def test_a_run_begins_with_a_wider_network():
+    wanted = {"type": "corr", "config": {"volume_channels": [32, 32, 64]}}
+    config, state = train.begun_with(str(PARENT), TrainConfig(wanted, 4), widen=True)
+    _, narrow = train.begun_with(str(PARENT), TrainConfig({"type": "corr"}, 4))
+    assert config.network["config"]["volume_channels"] == [32, 32, 64]
+    name = "aggregation.before.0.within.0.weight"
+    assert state[name].shape[:2] == (32, 32)
+    assert torch.equal(state[name][:16, :16], narrow[name])
+    with pytest.raises(TrainingError, match="cannot widen a pruned network"):
+        train.begun_with("corr_m_p50", TrainConfig(wanted, 4), widen=True)
+
+
+def test_widening_needs_a_model_to_widen(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text("network: {type: corr}\nsamples: 3\noptim: {batch_size: 3}\n")
+    monkeypatch.setattr(sys, "argv", ["train", "--config", str(path), "--out", str(tmp_path / "out"), "--widen"])
+    assert train.main() == 2
+    assert capsys.readouterr().err == "training.train: --widen without --init; expected a model to widen\n"
